@@ -1,0 +1,293 @@
+"""Every setting of Broadsheet, read from the environment once, at start."""
+
+import hashlib
+import hmac
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+ROOT = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# "laptop" is what bin/start and bin/test say; whoever says nothing runs a real news site.
+ENVIRONMENT = env.str("ENVIRONMENT", "production")
+if ENVIRONMENT not in {"laptop", "production"}:
+    raise ImproperlyConfigured(
+        f"ENVIRONMENT is {ENVIRONMENT!r}; it must be 'laptop' or 'production'."
+    )
+LAPTOP = ENVIRONMENT == "laptop"
+DEBUG = env.bool("DEBUG", False)
+
+DATA = Path(env.str("DATA", str(ROOT / "var"))).resolve()
+
+
+# Where we are ------------------------------------------------------------------------------
+
+SITE_URL = env.str("SITE_URL", "http://localhost:8000" if LAPTOP else "").rstrip("/")
+SITE_HOST = urlsplit(SITE_URL).hostname or ""
+SITE_IS_SECURE = SITE_URL.startswith("https://")
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS",
+    default=[SITE_HOST, "localhost", "127.0.0.1", "[::1]"] if LAPTOP else [SITE_HOST],
+)
+# Networks of proxies whose X-Forwarded-For we believe; nobody's, unless said.
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+
+
+# Secrets -----------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY", "")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+
+
+def _derived(secret: str, purpose: str) -> str:
+    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+# Links in mail live for ever, so they have keys of their own: the first signs, all verify.
+LINK_KEYS = env.list(
+    "LINK_KEYS",
+    default=[_derived(key, "links") for key in [SECRET_KEY, *SECRET_KEY_FALLBACKS]],
+)
+# "number:key"; the first marks new suppressions, the others still find old ones. Never drop one.
+SUPPRESSION_KEYS = dict(
+    entry.split(":", 1)
+    for entry in env.list("SUPPRESSION_KEYS", default=[f"1:{_derived(SECRET_KEY, 'suppressions')}"])
+)
+
+
+# The house ---------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
+    "newsletter",
+    "subscribers",
+    "django_prose_editor",
+    "django_htmx",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.csp",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "subscribers.context.publication",
+            ],
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGIN_URL = "newsroom:sign-in"
+LOGIN_REDIRECT_URL = "newsroom:campaigns"
+LOGOUT_REDIRECT_URL = "newsroom:sign-in"
+
+
+# What we stand on --------------------------------------------------------------------------
+
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA / 'broadsheet.sqlite3'}")
+}
+ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if ON_SQLITE:
+    DATA.mkdir(parents=True, exist_ok=True)
+    # IMMEDIATE takes the write lock when a transaction begins: two writers queue, none deadlocks.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+    }
+else:
+    DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", 60))
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+REDIS_URL = env.str("REDIS_URL", "")
+# Without Redis the broker lives in the worker's memory: the web process must not publish into
+# its own, so nothing is published from there and the tables tell the worker what is due.
+EMBEDDED = not REDIS_URL
+
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"polling_interval": 0.01}
+    if EMBEDDED
+    else {"socket_timeout": 10, "socket_connect_timeout": 5, "visibility_timeout": 3600}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "urgent"
+CELERY_TASK_ROUTES = {"newsletter.tasks.*": {"queue": "bulk"}}
+CELERY_TASK_SOFT_TIME_LIMIT = 120
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+# Seconds between two looks for what is due. A look is two small indexed queries.
+HEARTBEAT = env.float("HEARTBEAT", 0.25 if EMBEDDED else 1.0)
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+
+# Mail --------------------------------------------------------------------------------------
+
+# EMAIL_PROVIDER is a name of Anymail's ("mailgun", "postmark", "amazon_ses", ...), its keys are
+# ANYMAIL_* variables; EMAIL_URL is an SMTP server. With neither, a laptop keeps its own mailbox.
+EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", "")
+EMAIL_URL = env.str("EMAIL_URL", "")
+LOCAL_MAILBOX = DATA / "mailbox"
+# Whether the server that takes our mail offers SMTPUTF8 (RFC 6531); addresses need it or not.
+SMTPUTF8 = env.bool("SMTPUTF8", False)
+
+ANYMAIL = {
+    name.removeprefix("ANYMAIL_"): value
+    for name, value in sorted(env.ENVIRON.items())
+    if name.startswith("ANYMAIL_")
+}
+
+
+def _smtp(url: str) -> dict[str, object]:
+    """django-environ's spelling of an SMTP server, as options of Django 6.1's mailers."""
+    parsed = env.email_url_config(url)
+    names = {
+        "EMAIL_HOST": "host",
+        "EMAIL_PORT": "port",
+        "EMAIL_HOST_USER": "username",
+        "EMAIL_HOST_PASSWORD": "password",
+        "EMAIL_USE_TLS": "use_tls",
+        "EMAIL_USE_SSL": "use_ssl",
+    }
+    options = {new: parsed[old] for old, new in names.items() if parsed.get(old)}
+    return {"BACKEND": parsed["EMAIL_BACKEND"], "OPTIONS": {"timeout": 30, **options}}
+
+
+def _mailer() -> dict[str, object]:
+    if EMAIL_PROVIDER and EMAIL_URL:
+        raise ImproperlyConfigured("Set EMAIL_PROVIDER or EMAIL_URL, not both.")
+    if EMAIL_PROVIDER:
+        return {
+            "BACKEND": f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend",
+            "OPTIONS": {},
+        }
+    if EMAIL_URL:
+        return _smtp(EMAIL_URL)
+    return {
+        "BACKEND": "newsletter.delivery.transports.mailbox.EmailBackend",
+        "OPTIONS": {"folder": LOCAL_MAILBOX},
+    }
+
+
+MAILERS = {"default": _mailer()}
+# What the demo newsroom sends from; a publication's senders are rows.
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"newsroom@{SITE_HOST or 'localhost'}")
+
+
+# Words and time ----------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("ar", "العربية"),
+]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+
+# Pages -------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA / "static"
+# A laptop serves straight from the packages, so that it starts without collecting anything.
+WHITENOISE_USE_FINDERS = LAPTOP
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if LAPTOP
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+MEDIA_ROOT = DATA / "media"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF, CSP.NONCE],
+    "style-src": [CSP.SELF, CSP.NONCE],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+    "frame-src": [CSP.SELF],
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_SECURE
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
+CSRF_USE_SESSIONS = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in [
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    ]
+]
+
+
+# Logs --------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,1 @@
+"""WHAT is sent, and what became of it."""

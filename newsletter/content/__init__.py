@@ -1,0 +1,1 @@
+"""Article to web page, email and plain text: compiled once per version."""

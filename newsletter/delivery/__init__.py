@@ -1,0 +1,1 @@
+"""Campaign to batches to hand-over."""

@@ -1,0 +1,1 @@
+"""How mail leaves: a transport takes readers and gives outcomes."""

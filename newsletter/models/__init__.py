@@ -1,0 +1,17 @@
+"""The rows that say what is sent, and what became of it."""
+
+from newsletter.models.articles import Article
+from newsletter.models.campaigns import Campaign, Entry, Version
+from newsletter.models.deliveries import Batch, Deferral, Delivery
+from newsletter.models.events import Event
+
+__all__ = [
+    "Article",
+    "Batch",
+    "Campaign",
+    "Deferral",
+    "Delivery",
+    "Entry",
+    "Event",
+    "Version",
+]

@@ -1,0 +1,1 @@
+"""WHO may be mailed, and why."""

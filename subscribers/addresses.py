@@ -1,0 +1,127 @@
+"""What an address is: how it is written, whose it is, and the keys under which we know it."""
+
+import hashlib
+import hmac
+import unicodedata
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from email_validator import EmailNotValidError, validate_email
+
+# RFC 5321 section 4.5.3.1, in octets; 254 is what its path limit leaves for an address.
+LONGEST_LOCAL_PART = 64
+LONGEST_DOMAIN = 255
+LONGEST_ADDRESS = 254
+
+_DOTS_DO_NOT_COUNT = {"gmail.com", "googlemail.com"}
+_TO_LOWER_ASCII = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+_PROVIDERS = {
+    "gmail": "gmail.com googlemail.com",
+    "microsoft": "outlook.com hotmail.com live.com msn.com hotmail.co.uk outlook.de hotmail.fr",
+    "yahoo": "yahoo.com yahoo.co.uk yahoo.de yahoo.fr ymail.com aol.com rocketmail.com",
+    "apple": "icloud.com me.com mac.com",
+    "proton": "proton.me protonmail.com pm.me",
+    "gmx": "gmx.de gmx.net gmx.at gmx.ch web.de",
+    "orange": "orange.fr wanadoo.fr",
+    "laposte": "laposte.net",
+}
+_PROVIDER_OF_DOMAIN = {
+    domain: provider for provider, domains in _PROVIDERS.items() for domain in domains.split()
+}
+
+
+class AddressError(ValueError):
+    """The text is not an address we can write to; the message tells the person why."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """One mailbox. `local` is as the person typed it, `domain` in its ASCII form (IDNA)."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        """The form that mail is sent to."""
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def identity(self) -> str:
+        """The same for every spelling of one mailbox (ADR-02); never folded across scripts."""
+        return f"{self.local.translate(_TO_LOWER_ASCII)}@{self.domain}"
+
+    @property
+    def mailbox_provider(self) -> str:
+        return _PROVIDER_OF_DOMAIN.get(self.domain, "other")
+
+    @property
+    def abuse_key(self) -> str:
+        """One key for all the aliases of a mailbox (ADR-05), for counting; never for delivery."""
+        local = self.identity.rpartition("@")[0].partition("+")[0]
+        domain = self.domain
+        if domain in _DOTS_DO_NOT_COUNT:
+            local, domain = local.replace(".", ""), "gmail.com"
+        return _keyed_hash(settings.SECRET_KEY, "abuse", f"{local}@{domain}")
+
+    def suppression_keys(self) -> list[str]:
+        """This address under every suppression key, the current one first."""
+        return [
+            f"{number}:{_keyed_hash(key, 'suppression', self.identity)}"
+            for number, key in settings.SUPPRESSION_KEYS.items()
+        ]
+
+    def masked(self) -> str:
+        """What a page may show of it: forwarded mails are read by others (UNS-20)."""
+        return f"{self.local[0]}•••@{self.domain}"
+
+
+def parse(text: str) -> Address:
+    """The address that a person typed. Raises AddressError with words for that person."""
+    text = text.strip()
+    _refuse_invisible(text)
+    try:
+        checked = validate_email(
+            text,
+            check_deliverability=False,
+            allow_smtputf8=settings.SMTPUTF8,
+            test_environment=settings.LAPTOP,
+        )
+    except EmailNotValidError as error:
+        raise AddressError(_reason(text, error)) from error
+    if checked.ascii_domain is None:
+        raise AddressError(_("The part after the @ is not a domain that mail can reach."))
+    address = Address(checked.local_part, checked.ascii_domain.lower())
+    _refuse_long(address)
+    return address
+
+
+def _refuse_invisible(text: str) -> None:
+    """Zero-width, bidi and control characters make two addresses look like one (ADR-07)."""
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"} for character in text):
+        raise AddressError(_("The address contains a space or an invisible character."))
+
+
+def _refuse_long(address: Address) -> None:
+    if (
+        len(address.local.encode()) > LONGEST_LOCAL_PART
+        or len(address.domain) > LONGEST_DOMAIN
+        or len(str(address).encode()) > LONGEST_ADDRESS
+    ):
+        raise AddressError(_("The address is too long: mail servers refuse it."))
+
+
+def _reason(text: str, error: EmailNotValidError) -> str:
+    if not text:
+        return _("Enter your email address.")
+    if not text.isascii() and not settings.SMTPUTF8 and not text.partition("@")[0].isascii():
+        return _("We cannot yet write to addresses with special letters before the @.")
+    if "@" not in text:
+        return _("Enter an address with an @, like name@example.com.")
+    return _("That does not look like an email address. Check it and try again.")
+
+
+def _keyed_hash(key: str, purpose: str, text: str) -> str:
+    """128 bits of HMAC-SHA256, in hexadecimal; the key keeps a leaked table from being guessed."""
+    return hmac.new(key.encode(), f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,21 @@
+"""The rows that say who may be mailed, and why."""
+
+from subscribers.models.consents import Consent, Evidence, Terms
+from subscribers.models.letters import Letter
+from subscribers.models.publications import MailingList, Publication, Sender
+from subscribers.models.subscribers import Subscriber
+from subscribers.models.subscriptions import Subscription
+from subscribers.models.suppressions import Suppression
+
+__all__ = [
+    "Consent",
+    "Evidence",
+    "Letter",
+    "MailingList",
+    "Publication",
+    "Sender",
+    "Subscriber",
+    "Subscription",
+    "Suppression",
+    "Terms",
+]

@@ -1,0 +1,134 @@
+"""The few transactional messages: asked for here, sent by a worker, remembered as evidence.
+
+The rows are the queue. A worker may be told of one by Celery, or find it when it looks.
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from subscribers.models.subscribers import Subscriber
+    from subscribers.models.subscriptions import Subscription
+
+# What one mailbox, with all its aliases, may be sent at a stranger's request (ABU-01).
+COOL_DOWN = timedelta(minutes=15)
+MOST_A_DAY = 3
+MOST_UNANSWERED = 5
+ALREADY_SUBSCRIBED_EVERY = timedelta(hours=24)
+
+LEASE = timedelta(minutes=2)
+MOST_ATTEMPTS = 12
+
+
+class LetterQuerySet(models.QuerySet["Letter"]):
+    def ask(
+        self,
+        kind: str,
+        subscriber: "Subscriber",
+        abuse_key: str,
+        subscription: "Subscription | None",
+    ) -> "Letter | None":
+        """Queue a letter, unless this mailbox has had enough of its kind; then None."""
+        if self._is_enough(kind, abuse_key):
+            return None
+        return self.create(
+            kind=kind,
+            subscriber=subscriber,
+            subscription=subscription,
+            abuse_key=abuse_key,
+        )
+
+    def due(self) -> Self:
+        """Neither sent nor given up, its time has come, and nobody is at it."""
+        return self.filter(
+            Q(lease_until__isnull=True) | Q(lease_until__lt=Now()),
+            sent_at__isnull=True,
+            given_up_at__isnull=True,
+            due_at__lte=Now(),
+        )
+
+    def claim(self) -> "Letter | None":
+        """The letter that waits longest, held for LEASE; of two workers one gets it."""
+        with transaction.atomic():
+            letter = self.due().select_for_update(skip_locked=True).order_by("due_at", "id").first()
+            if letter:
+                self.filter(pk=letter.pk).update(
+                    lease_until=Now() + LEASE, attempts=F("attempts") + 1
+                )
+                letter.refresh_from_db()
+        return letter
+
+    def _is_enough(self, kind: str, abuse_key: str) -> bool:
+        mine, now = self.filter(kind=kind, abuse_key=abuse_key), timezone.now()
+        if kind == Letter.Kind.ALREADY_SUBSCRIBED:
+            return mine.filter(asked_at__gt=now - ALREADY_SUBSCRIBED_EVERY).exists()
+        if kind != Letter.Kind.CONFIRM:
+            return False
+        return (
+            mine.filter(asked_at__gt=now - COOL_DOWN, answered_at__isnull=True).exists()
+            or mine.filter(asked_at__gt=now - timedelta(days=1)).count() >= MOST_A_DAY
+            or mine.filter(answered_at__isnull=True).count() >= MOST_UNANSWERED
+        )
+
+
+class Letter(models.Model):
+    """One transactional message to one subscriber: asked for, sent, answered."""
+
+    class Kind(models.TextChoices):
+        CONFIRM = "confirm", _("Please confirm")
+        WELCOME = "welcome", _("Welcome")
+        ALREADY_SUBSCRIBED = "already_subscribed", _("Already subscribed")
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    subscriber = models.ForeignKey("Subscriber", models.CASCADE, related_name="letters")
+    # What a confirmation is about; its siblings that wait at that moment are confirmed with it.
+    subscription = models.ForeignKey(
+        "Subscription", models.CASCADE, null=True, blank=True, related_name="letters"
+    )
+    abuse_key = models.CharField(max_length=40, editable=False)
+    asked_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+    due_at = models.DateTimeField(_("due"), default=timezone.now)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+    answered_at = models.DateTimeField(_("answered"), null=True, blank=True)
+    given_up_at = models.DateTimeField(_("given up"), null=True, blank=True)
+    message_id = models.CharField("Message-ID", max_length=200, blank=True)
+    error = models.CharField(_("error"), max_length=500, blank=True)
+
+    objects = LetterQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["abuse_key", "kind", "asked_at"], name="letter_by_mailbox"),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(sent_at__isnull=True, given_up_at__isnull=True),
+                name="letter_waiting",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.asked_at:%Y-%m-%d %H:%M}"
+
+    def mark_sent(self, message_id: str) -> None:
+        self._change(sent_at=Now(), message_id=message_id, lease_until=None, error="")
+
+    def give_up(self, reason: str) -> None:
+        self._change(given_up_at=Now(), lease_until=None, error=reason[:500])
+
+    def defer(self, reason: str) -> None:
+        """Try again later: after one minute, two, four, and at most every four hours."""
+        if self.attempts >= MOST_ATTEMPTS:
+            return self.give_up(reason)
+        pause = timedelta(minutes=min(2 ** (self.attempts - 1), 240))
+        return self._change(due_at=Now() + pause, lease_until=None, error=reason[:500])
+
+    def _change(self, **fields: object) -> None:
+        Letter.objects.filter(pk=self.pk, sent_at__isnull=True).update(**fields)

@@ -1,0 +1,154 @@
+"""The paper, who signs its mail, and what one can subscribe to."""
+
+from email.utils import formataddr
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urljoin, urlsplit
+
+from django.conf import settings
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from subscribers.validators import validate_plain_line, validate_time_zone
+
+if TYPE_CHECKING:
+    from subscribers.models.consents import Terms
+
+
+class PublicationQuerySet(models.QuerySet["Publication"]):
+    def current(self) -> "Publication":
+        """The one paper of this installation. Raises DoesNotExist before `create_demo` or setup."""
+        return self.select_related("sender").earliest("id")
+
+
+class Publication(models.Model):
+    """The paper: all else hangs from it."""
+
+    name = models.CharField(_("name"), max_length=100, validators=[validate_plain_line])
+    tagline = models.CharField(
+        _("tagline"), max_length=200, blank=True, validators=[validate_plain_line]
+    )
+    # Required before anything is sent: 15 USC 7704(a)(5) asks for both in every campaign.
+    legal_name = models.CharField(_("legal name"), max_length=200, blank=True)
+    postal_address = models.TextField(_("postal address"), blank=True)
+    privacy_url = models.URLField(_("privacy notice"), blank=True)
+    site = models.URLField(
+        _("site"),
+        blank=True,
+        help_text=_("Where links in mail lead, for ever. Blank: the SITE_URL of this server."),
+    )
+    language = models.CharField(_("language"), max_length=12, default="en")
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="UTC", validators=[validate_time_zone]
+    )
+    accent = models.CharField(
+        _("accent colour"),
+        max_length=7,
+        default="#9a1b1e",
+        validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", _("A colour like #9a1b1e."))],
+    )
+    sender = models.ForeignKey(
+        "Sender",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("sender"),
+    )
+    cancel_window = models.PositiveIntegerField(
+        _("cancel window"),
+        default=60,
+        help_text=_("Seconds in which a sending can be called off."),
+    )
+
+    objects = PublicationQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def url(self, path: str) -> str:
+        """The absolute address of a path; never built from the Host header of a request."""
+        return urljoin((self.site or settings.SITE_URL) + "/", path.lstrip("/"))
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url("/")).hostname or "localhost"
+
+    def current_terms(self) -> "Terms":
+        """The wording that a form shows today. Raises Terms.DoesNotExist if none is published."""
+        return self.terms_versions.latest("number")
+
+    def missing_for_sending(self) -> list[str]:
+        """What the law wants in every campaign and is not filled in yet (LAW-01)."""
+        needed = {
+            _("legal name"): self.legal_name,
+            _("postal address"): self.postal_address,
+        }
+        return [str(label) for label, value in needed.items() if not value.strip()]
+
+
+class Sender(models.Model):
+    """Who a mail is from, and by which mailer it leaves."""
+
+    publication = models.ForeignKey(Publication, models.CASCADE, related_name="senders")
+    name = models.CharField(_("name"), max_length=100, validators=[validate_plain_line])
+    email = models.EmailField(_("address"))
+    reply_to = models.EmailField(_("reply to"), blank=True)
+    bounce_domain = models.CharField(
+        _("bounce domain"),
+        max_length=253,
+        blank=True,
+        help_text=_("Envelope senders are b+TOKEN@ this domain. Blank: the address itself."),
+    )
+    mailer = models.CharField(_("mailer"), max_length=50, default="default")
+
+    def __str__(self) -> str:
+        return formataddr((self.name, self.email))
+
+    @property
+    def domain(self) -> str:
+        return self.email.rpartition("@")[2]
+
+
+class MailingListQuerySet(models.QuerySet["MailingList"]):
+    def public(self) -> Self:
+        """What a reader may choose on the form, in the paper's order."""
+        return self.filter(is_public=True).order_by("position", "name")
+
+
+class MailingList(models.Model):
+    """What one can subscribe to."""
+
+    publication = models.ForeignKey(Publication, models.CASCADE, related_name="mailing_lists")
+    slug = models.SlugField(_("slug"), max_length=60, unique=True)
+    name = models.CharField(_("name"), max_length=100, validators=[validate_plain_line])
+    description = models.CharField(_("description"), max_length=300, blank=True)
+    rhythm = models.CharField(
+        _("rhythm"), max_length=100, blank=True, help_text=_("“Weekdays at 6:30”")
+    )
+    language = models.CharField(_("language"), max_length=12, blank=True)
+    # RFC 2919: what mail programs file by. It never changes, whatever the list is called later.
+    list_id = models.CharField(_("List-Id"), max_length=255, unique=True, editable=False)
+    sender = models.ForeignKey(Sender, models.PROTECT, null=True, blank=True)
+    quieter_sibling = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
+    is_public = models.BooleanField(_("public"), default=True)
+    position = models.PositiveSmallIntegerField(
+        _("position"), default=0, validators=[MinValueValidator(0)]
+    )
+
+    objects = MailingListQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        if not self.list_id:
+            self.list_id = f"{self.slug}.{self.publication.host}"
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+    @property
+    def effective_sender(self) -> Sender | None:
+        return self.sender or self.publication.sender

@@ -1,0 +1,107 @@
+"""Addresses that are not mailed, by keyed hash: they outlive the rows of the person."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from subscribers.addresses import Address
+
+if TYPE_CHECKING:
+    from subscribers.models.publications import MailingList
+
+# How long "this wasn't me" keeps our confirmation mails away from an address.
+BLOCKED_FOR = timedelta(days=365)
+
+
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def in_force(self) -> Self:
+        return self.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=Now()), lifted_at__isnull=True)
+
+    def key_for(self, address: Address) -> str:
+        """The key an address is known by: an older one if it is suppressed under it."""
+        current, *older = keys = address.suppression_keys()
+        if not older:
+            return current
+        return self.filter(key__in=keys).values_list("key", flat=True).first() or current
+
+    def forbids_letters(self) -> Self:
+        """What even the one confirmation mail that a person asks for must respect (EVD-07)."""
+        liftable = [Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED]
+        return self.in_force().exclude(reason__in=liftable)
+
+    def lift(self, key: str, mailing_lists: "Iterable[MailingList]") -> int:
+        """What the person's own fresh confirmation ends: having left, or having been erased."""
+        mine = self.in_force().filter(
+            Q(mailing_list__in=list(mailing_lists)) | Q(mailing_list__isnull=True),
+            key=key,
+            reason__in=[Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED],
+        )
+        return mine.update(lifted_at=Now())
+
+
+class Suppression(models.Model):
+    """An address not to mail: where, why, since and until when."""
+
+    class Scope(models.TextChoices):
+        MAILING_LIST = "list", _("One list")
+        PUBLICATION = "publication", _("The publication")
+        EVERYTHING = "everything", _("Everything")
+
+    class Reason(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        NOT_ME = "not_me", _("“This wasn’t me”")
+        COMPLAINED = "complained", _("Complained")
+        BOUNCED = "bounced", _("No such mailbox")
+        ERASED = "erased", _("Erased")
+        BY_STAFF = "by_staff", _("Entered by the newsroom")
+
+    # "number:hash" by Address.suppression_keys(); the number says under which key.
+    key = models.CharField(max_length=40, db_index=True, editable=False)
+    scope = models.CharField(_("scope"), max_length=12, choices=Scope)
+    mailing_list = models.ForeignKey(
+        "MailingList",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="suppressions",
+    )
+    publication = models.ForeignKey("Publication", models.CASCADE, null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=12, choices=Reason)
+    source = models.CharField(_("source"), max_length=100, blank=True)
+    created_at = models.DateTimeField(_("since"), auto_now_add=True)
+    ends_at = models.DateTimeField(_("until"), null=True, blank=True)
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True, editable=False)
+
+    objects = SuppressionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=(
+                    Q(
+                        scope="list",
+                        mailing_list__isnull=False,
+                        publication__isnull=True,
+                    )
+                    | Q(
+                        scope="publication",
+                        publication__isnull=False,
+                        mailing_list__isnull=True,
+                    )
+                    | Q(
+                        scope="everything",
+                        mailing_list__isnull=True,
+                        publication__isnull=True,
+                    )
+                ),
+                name="suppression_scope_names_its_row",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_reason_display()} ({self.get_scope_display()})"
