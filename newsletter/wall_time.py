@@ -1,0 +1,43 @@
+"""From what a clock on the wall shows, in a zone, to the moment it means (SND-06, SND-07)."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+# An editor who sends "at 6:30" presses the button at 6:30:40; that is no mistake.
+TOLERANCE = timedelta(seconds=60)
+
+
+class NoSuchTimeError(ValueError):
+    """The clocks skip this time. `next_valid` is the first wall time they show after it."""
+
+    def __init__(self, wall: datetime, next_valid: datetime) -> None:
+        super().__init__(f"{wall:%Y-%m-%d %H:%M} does not exist; next is {next_valid:%H:%M}.")
+        self.next_valid = next_valid
+
+
+def instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment, in UTC, at which clocks in the zone show `wall` (naive).
+
+    Where they show it twice, the first; where they skip it, NoSuchTimeError.
+    """
+    if not _exists(wall, zone):
+        raise NoSuchTimeError(wall, _next_valid(wall, zone))
+    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def is_past(moment: datetime, now: datetime) -> bool:
+    return moment < now - TOLERANCE
+
+
+def _exists(wall: datetime, zone: ZoneInfo) -> bool:
+    """Through UTC and back, only a time that the clocks show stays the same."""
+    there_and_back = wall.replace(tzinfo=zone, fold=0).astimezone(UTC).astimezone(zone)
+    return there_and_back.replace(tzinfo=None, fold=0) == wall
+
+
+def _next_valid(wall: datetime, zone: ZoneInfo) -> datetime:
+    # Zones have skipped a whole day; none has ever skipped half a minute.
+    wall = wall.replace(second=0, microsecond=0)
+    while not _exists(wall, zone):
+        wall += timedelta(minutes=1)
+    return wall
