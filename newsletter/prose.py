@@ -4,18 +4,29 @@ import re
 
 import nh3
 
-# The buttons of the editor. What it cannot write, the sanitiser does not let in.
+# The buttons of the editor. What the sanitiser lets in, the editor must be able to hold: it drops
+# what it does not know, and an article would lose its pictures by being opened.
 EXTENSIONS = {
     "Bold": True,
     "Italic": True,
     "Heading": {"levels": [2, 3]},
     "BulletList": True,
-    "OrderedList": True,
+    "OrderedList": {"enableListAttributes": False},
+    "ListItem": True,
     "Blockquote": True,
     "HorizontalRule": True,
     "HardBreak": True,
     "Link": {"enableTarget": False, "protocols": ["http", "https", "mailto"]},
+    "Figure": True,
+    "Caption": True,
+    "Image": True,
+    "Table": True,
+    "TableRow": True,
+    "TableHeader": True,
+    "TableCell": True,
     "History": True,
+    # It is a newsroom: the browser's spelling checker stays on.
+    "NoSpellCheck": False,
 }
 
 _ALLOWED = nh3.Cleaner(

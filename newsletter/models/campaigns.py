@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from newsletter.models.articles import Article
@@ -87,12 +88,17 @@ class Campaign(models.Model):
     def schedule(self, versions: "list[Version]", due_at: datetime) -> bool:
         """Book the slot for these wordings; False if the campaign is no draft any more.
 
-        Two editors at once make one sending: the row decides.
+        Two editors at once make one sending: the row decides. It never starts before the time to
+        think better of it is over, whatever the clock on the wall said.
         """
+        due_at = max(due_at, timezone.now() + timedelta(seconds=self.publication.cancel_window))
         drafts = Campaign.objects.filter(pk=self.pk, status=self.Status.DRAFT)
         with transaction.atomic():
             won = drafts.update(
                 status=self.Status.SCHEDULED,
+                scheduled_date=self.scheduled_date,
+                scheduled_time=self.scheduled_time,
+                time_zone=self.time_zone,
                 due_at=due_at,
                 send_until=due_at + SEND_FOR,
                 trouble="",
