@@ -217,6 +217,10 @@ MAILERS = {"default": _mailer()}
 # What the demo newsroom sends from; a publication's senders are rows.
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"newsroom@{SITE_HOST or 'localhost'}")
 
+# How long a confirmation link lives, and how long we keep what nobody confirmed.
+CONFIRM_WITHIN_DAYS = env.int("CONFIRM_WITHIN_DAYS", 7)
+KEEP_UNCONFIRMED_DAYS = env.int("KEEP_UNCONFIRMED_DAYS", 30)
+
 
 # Words and time ----------------------------------------------------------------------------
 

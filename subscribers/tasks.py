@@ -1,5 +1,67 @@
 """Sending the letters that are due."""
 
+import logging
+import threading
+
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from subscribers import emails
+from subscribers.models import Letter
+
+logger = logging.getLogger(__name__)
+
+# A wake-up that no worker heard for this long says nothing new any more.
+STALE_AFTER = 10
+
+
+@shared_task
+def send_letters() -> None:
+    """Work off what is due, one letter after another."""
+    while letter := Letter.objects.claim():
+        emails.send(letter)
+
 
 def look_for_due_letters() -> None:
-    """Called by every worker's heartbeat."""
+    """Called by every worker's heartbeat: finds what the broker lost or nobody published."""
+    if Letter.objects.due().exists():
+        send_letters.apply_async(expires=STALE_AFTER)
+
+
+def wake_on_commit() -> None:
+    """Tell a worker, once this is committed, that a letter may wait; ask nothing of the request.
+
+    The broker may be slow or down: a thread of its own calls it, and the heartbeat looks anyway.
+    """
+    if not settings.EMBEDDED:
+        transaction.on_commit(_caller.call)
+
+
+class _Caller:
+    """One thread a process that calls the broker; calls asked for while it is at it become one."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def call(self) -> None:
+        self._asked.set()
+        with self._starting:
+            # A thread does not survive the fork of a web server's process.
+            if not (self._thread and self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._work, name="caller", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while self._asked.wait():
+            self._asked.clear()
+            try:
+                send_letters.apply_async(expires=STALE_AFTER)
+            except OperationalError as error:
+                logger.warning("The broker could not be told of a letter: %s", error)
+
+
+_caller = _Caller()

@@ -28,6 +28,7 @@ class Purpose(enum.StrEnum):
     UNSUBSCRIBE = "unsubscribe"  # subscriber, mailing list, campaign (0: none)
     UNDO = "undo"  # subscription that was ended, seconds since the epoch
     BOUNCE = "bounce"  # subscriber, campaign
+    LETTER = "letter"  # a letter's Message-ID: tells us which it was, and opens nothing
 
 
 class BadTokenError(ValueError):

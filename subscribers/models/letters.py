@@ -6,7 +6,7 @@ The rows are the queue. A worker may be told of one by Celery, or find it when i
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,21 +28,28 @@ MOST_ATTEMPTS = 12
 
 class LetterQuerySet(models.QuerySet["Letter"]):
     def ask(
-        self,
-        kind: str,
-        subscriber: "Subscriber",
-        abuse_key: str,
-        subscription: "Subscription | None",
+        self, kind: str, subscriber: "Subscriber", subscription: "Subscription | None"
     ) -> "Letter | None":
         """Queue a letter, unless this mailbox has had enough of its kind; then None."""
+        abuse_key = subscriber.mailbox.abuse_key
         if self._is_enough(kind, abuse_key):
             return None
-        return self.create(
-            kind=kind,
-            subscriber=subscriber,
-            subscription=subscription,
-            abuse_key=abuse_key,
-        )
+        try:
+            with transaction.atomic():
+                return self.create(
+                    kind=kind,
+                    subscriber=subscriber,
+                    subscription=subscription,
+                    abuse_key=abuse_key,
+                )
+        except IntegrityError:
+            # Another spelling of the mailbox asked at the same moment.
+            return None
+
+    def answered(self, subscriber: "Subscriber") -> None:
+        """The reader has reacted: what was unanswered does not count against the mailbox."""
+        letters = self.filter(subscriber=subscriber, kind=Letter.Kind.CONFIRM)
+        letters.filter(answered_at__isnull=True).update(answered_at=Now())
 
     def due(self) -> Self:
         """Neither sent nor given up, its time has come, and nobody is at it."""
@@ -86,10 +93,11 @@ class Letter(models.Model):
         ALREADY_SUBSCRIBED = "already_subscribed", _("Already subscribed")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
-    subscriber = models.ForeignKey("Subscriber", models.CASCADE, related_name="letters")
+    # What was sent to a mailbox counts against it also when nobody confirmed and the row is gone.
+    subscriber = models.ForeignKey("Subscriber", models.SET_NULL, null=True, related_name="letters")
     # What a confirmation is about; its siblings that wait at that moment are confirmed with it.
     subscription = models.ForeignKey(
-        "Subscription", models.CASCADE, null=True, blank=True, related_name="letters"
+        "Subscription", models.SET_NULL, null=True, blank=True, related_name="letters"
     )
     abuse_key = models.CharField(max_length=40, editable=False)
     asked_at = models.DateTimeField(_("asked for"), auto_now_add=True)
@@ -105,6 +113,17 @@ class Letter(models.Model):
     objects = LetterQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["abuse_key", "kind"],
+                condition=Q(
+                    sent_at__isnull=True,
+                    given_up_at__isnull=True,
+                    kind__in=["confirm", "already_subscribed"],
+                ),
+                name="one_waiting_letter_a_mailbox",
+            )
+        ]
         indexes = [
             models.Index(fields=["abuse_key", "kind", "asked_at"], name="letter_by_mailbox"),
             models.Index(

@@ -5,8 +5,10 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from subscribers import tokens
 from subscribers.addresses import Address
 from subscribers.models.suppressions import Suppression
+from subscribers.tokens import Purpose
 from subscribers.validators import validate_time_zone
 
 
@@ -21,8 +23,29 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
             **details,
         )
         # Of thirty requests at once one row remains: the database decides, not a check before.
-        self.bulk_create([fresh], ignore_conflicts=True)
-        return self.select_for_update().get(identity=address.identity)
+        # Writing a column of no key locks the row even if it was there, against its purge.
+        self.bulk_create(
+            [fresh],
+            update_conflicts=True,
+            unique_fields=["identity"],
+            update_fields=["mailbox_provider"],
+        )
+        subscriber = self.get(identity=address.identity)
+        subscriber._learn(details)
+        return subscriber
+
+    def locked(self, pk: int) -> "Subscriber":
+        """What happens to one reader's subscriptions, happens one after another."""
+        # NO KEY: a consent written elsewhere refers to this row and must not wait for us.
+        return self.select_for_update(no_key=True).get(pk=pk)
+
+    def to_block(self, token: str) -> "Subscriber | None":
+        """Whom a mail was sent to that says "this wasn't me"; None if it is none of ours."""
+        try:
+            pk, _signed_at = tokens.read(Purpose.BLOCK, token)
+        except tokens.BadTokenError:
+            return None
+        return self.filter(pk=pk).first()
 
     def readers(self) -> Self:
         return self.filter(kind=Subscriber.Kind.READER)
@@ -54,6 +77,18 @@ class Subscriber(models.Model):
     def __str__(self) -> str:
         return self.masked()
 
+    @property
+    def mailbox(self) -> Address:
+        return Address(*self.address.rsplit("@", 1))
+
     def masked(self) -> str:
-        local, _at, domain = self.address.rpartition("@")
-        return f"{local[:1]}•••@{domain}"
+        return self.mailbox.masked()
+
+    def _learn(self, details: dict[str, str]) -> None:
+        """Until somebody confirmed, the last form tells the name; afterwards no form does."""
+        told = {field: value for field, value in details.items() if value}
+        if not told or self.subscriptions.filter(confirmed_at__isnull=False).exists():
+            return
+        for field, value in told.items():
+            setattr(self, field, value)
+        self.save(update_fields=told)

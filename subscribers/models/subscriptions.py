@@ -1,21 +1,28 @@
 """Who is on which list, from when until when. Coming back is a row: no period is overwritten."""
 
+import time
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import Self
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from subscribers import tokens
 from subscribers.addresses import Address
 from subscribers.models.consents import Consent, Evidence
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList
 from subscribers.models.subscribers import Subscriber
-from subscribers.models.suppressions import BLOCKED_FOR, Suppression
+from subscribers.models.suppressions import Suppression
+from subscribers.tokens import Purpose
+
+# How long "Changed your mind?" stays on offer.
+UNDO_WITHIN = timedelta(hours=1)
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
@@ -34,14 +41,42 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.confirmed().exclude(paused_until__gt=Now()).exclude(self._suppressed())
 
     def _suppressed(self) -> Exists:
+        # Whoever refused a stranger's sign-up keeps what they had confirmed before.
+        refused_later = Q(reason=Suppression.Reason.NOT_ME, created_at__gt=OuterRef("confirmed_at"))
         return Exists(
-            Suppression.objects.in_force().filter(
+            Suppression.objects.in_force()
+            .exclude(refused_later)
+            .filter(
                 Q(scope=Suppression.Scope.EVERYTHING)
                 | Q(mailing_list=OuterRef("mailing_list"))
                 | Q(publication=OuterRef("mailing_list__publication")),
                 key=OuterRef("subscriber__suppression_key"),
             )
         )
+
+    def between(self, subscriber_id: int, mailing_list_id: int) -> Self:
+        """The periods of one reader on one list, the latest last."""
+        periods = self.filter(subscriber=subscriber_id, mailing_list=mailing_list_id)
+        return periods.select_related("subscriber", "mailing_list").order_by("id")
+
+    def to_confirm(self, token: str) -> "Subscription | None":
+        """The period that a link in a mail confirms; None if it expired or is none of ours."""
+        return self._of_link(Purpose.CONFIRM, token, timedelta(days=settings.CONFIRM_WITHIN_DAYS))
+
+    def to_undo(self, token: str) -> "Subscription | None":
+        """The period that somebody left in the last hour; None if it was not here or not then."""
+        return self._of_link(Purpose.UNDO, token, UNDO_WITHIN)
+
+    def _of_link(
+        self, purpose: Purpose, token: str, life: timedelta = timedelta.max
+    ) -> "Subscription | None":
+        try:
+            pk, signed_at = tokens.read(purpose, token)
+        except tokens.BadTokenError:
+            return None
+        if time.time() - signed_at > life.total_seconds():
+            return None
+        return self.select_related("subscriber", "mailing_list").filter(pk=pk).first()
 
     def request(
         self,
@@ -52,16 +87,44 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     ) -> Letter | None:
         """What a submitted form asks for: the letter that is to go out, or None.
 
-        The caller's answer must not depend on the result (ENU-01). `details` are the name and
-        the language of a subscriber we did not know; what we know is not changed by a form.
+        The caller's answer must not depend on the result (ENU-01). `details` are the name and the
+        language; they are believed until somebody proves to own the mailbox, and not thereafter.
         """
         with transaction.atomic():
             if Suppression.objects.forbids_letters().filter(key__in=address.suppression_keys()):
                 return None
             subscriber = Subscriber.objects.known(address, **details)
-            for mailing_list in mailing_lists:
-                self._open(subscriber, mailing_list, evidence)
-            return self._letter(subscriber, address.abuse_key)
+            opened = [self._open(subscriber, mailing_list) for mailing_list in mailing_lists]
+            letter = self._letter(subscriber)
+            for subscription, is_new in opened:
+                # Every letter can be confirmed, so each has the words that it answers on record;
+                # a robot's hundredth try has no letter and leaves nothing.
+                if is_new or (letter and subscription.is_pending):
+                    Consent.objects.record(Consent.Action.GIVEN, subscription, evidence)
+        return letter
+
+    def ask_again(self, token: str) -> Letter | None:
+        """Another letter for a link that expired, if its period still waits and limits allow."""
+        subscription = self._of_link(Purpose.CONFIRM, token)
+        if subscription is None or not subscription.is_pending:
+            return None
+        keys = subscription.subscriber.mailbox.suppression_keys()
+        with transaction.atomic():
+            if Suppression.objects.forbids_letters().filter(key__in=keys):
+                return None
+            Subscriber.objects.locked(subscription.subscriber_id)
+            return self._letter(subscription.subscriber)
+
+    def block(self, subscriber: Subscriber, evidence: Evidence) -> None:
+        """“This wasn't me”: end all that waits for this address, and stay away for a year.
+
+        What its owner confirmed goes on; asking twice changes nothing more.
+        """
+        with transaction.atomic():
+            Subscriber.objects.locked(subscriber.pk)
+            for period in self.pending().filter(subscriber=subscriber):
+                period.close(Subscription.EndReason.NOT_ME, evidence)
+            Suppression.objects.refuse(subscriber.suppression_key, evidence.method)
 
     def leave(
         self, subscriber_id: int, mailing_list_id: int, evidence: Evidence
@@ -70,23 +133,21 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
         Asking twice, or long after, changes nothing more (UNS-11).
         """
-        periods = self.filter(subscriber=subscriber_id, mailing_list=mailing_list_id)
-        last = periods.select_related("subscriber", "mailing_list").order_by("id").last()
+        last = self.between(subscriber_id, mailing_list_id).last()
         if last:
             last.end(Subscription.EndReason.UNSUBSCRIBED, evidence)
+            last.refresh_from_db(fields=["ended_at", "end_reason"])
         return last
 
-    def _open(self, subscriber: Subscriber, mailing_list: MailingList, evidence: Evidence) -> None:
-        subscription, is_new = self.get_or_create(
-            subscriber=subscriber, mailing_list=mailing_list, ended_at=None
-        )
-        if is_new:
-            Consent.objects.record(Consent.Action.GIVEN, subscription, evidence)
+    def _open(
+        self, subscriber: Subscriber, mailing_list: MailingList
+    ) -> "tuple[Subscription, bool]":
+        return self.get_or_create(subscriber=subscriber, mailing_list=mailing_list, ended_at=None)
 
-    def _letter(self, subscriber: Subscriber, abuse_key: str) -> Letter | None:
+    def _letter(self, subscriber: Subscriber) -> Letter | None:
         pending = self.pending().filter(subscriber=subscriber).order_by("id").first()
         kind = Letter.Kind.CONFIRM if pending else Letter.Kind.ALREADY_SUBSCRIBED
-        return Letter.objects.ask(kind, subscriber, abuse_key, pending)
+        return Letter.objects.ask(kind, subscriber, pending)
 
 
 class Subscription(models.Model):
@@ -137,17 +198,15 @@ class Subscription(models.Model):
         Of two clicks at once one wins: it alone writes the consents and asks for the welcome.
         """
         with transaction.atomic():
-            subscriber = Subscriber.objects.select_for_update().get(pk=self.subscriber_id)
+            subscriber = Subscriber.objects.locked(self.subscriber_id)
             pending = Subscription.objects.pending().filter(subscriber=subscriber)
             if not pending.filter(pk=self.pk).update(confirmed_at=Now()):
                 return False
-            siblings = list(pending.select_related("mailing_list"))
+            siblings = list(pending.select_related("mailing_list").select_for_update(of=("self",)))
             pending.update(confirmed_at=Now())
             self._write_confirmed([self, *siblings], evidence)
-            letters = Letter.objects.filter(subscriber=subscriber, kind=Letter.Kind.CONFIRM)
-            abuse_key = letters.values_list("abuse_key", flat=True).first() or ""
-            letters.filter(answered_at__isnull=True).update(answered_at=Now())
-            Letter.objects.ask(Letter.Kind.WELCOME, subscriber, abuse_key, self)
+            Letter.objects.answered(subscriber)
+            Letter.objects.ask(Letter.Kind.WELCOME, subscriber, self)
         return True
 
     def _write_confirmed(self, periods: "list[Subscription]", evidence: Evidence) -> None:
@@ -159,7 +218,7 @@ class Subscription(models.Model):
     def end(self, reason: str, evidence: Evidence) -> bool:
         """Stop mailing this period at once; False if it had ended. The address stays out."""
         with transaction.atomic():
-            if not self._close(reason, evidence):
+            if not self.close(reason, evidence):
                 return False
             Suppression.objects.create(
                 key=self.subscriber.suppression_key,
@@ -170,7 +229,8 @@ class Subscription(models.Model):
             )
         return True
 
-    def _close(self, reason: str, evidence: Evidence) -> bool:
+    def close(self, reason: str, evidence: Evidence) -> bool:
+        """End this period and record it; False if it had ended. `end` also suppresses."""
         still_open = Subscription.objects.filter(pk=self.pk, ended_at__isnull=True)
         if not still_open.update(ended_at=Now(), end_reason=reason):
             return False
@@ -178,10 +238,10 @@ class Subscription(models.Model):
         return True
 
     def reopen(self, evidence: Evidence) -> bool:
-        """Undo having left, as a new period; False if the reader is on the list again already."""
+        """Undo having left, as a new period; False if it is too late or the reader is back."""
         with transaction.atomic():
-            Subscriber.objects.select_for_update().get(pk=self.subscriber_id)
-            if self._has_successor():
+            Subscriber.objects.locked(self.subscriber_id)
+            if self.has_successor or not self.may_be_undone:
                 return False
             period = Subscription.objects.create(
                 subscriber=self.subscriber,
@@ -192,20 +252,6 @@ class Subscription(models.Model):
             period._write_confirmed([period], evidence)
         return True
 
-    def block(self, evidence: Evidence) -> None:
-        """“This wasn't me”: end all that waits for this subscriber, and stay away for a year."""
-        with transaction.atomic():
-            waiting = Subscription.objects.pending().filter(subscriber=self.subscriber)
-            for period in waiting.select_for_update():
-                period._close(Subscription.EndReason.NOT_ME, evidence)
-            Suppression.objects.create(
-                key=self.subscriber.suppression_key,
-                scope=Suppression.Scope.EVERYTHING,
-                reason=Suppression.Reason.NOT_ME,
-                source=evidence.method,
-                ends_at=timezone.now() + BLOCKED_FOR,
-            )
-
     @property
     def is_pending(self) -> bool:
         return self.confirmed_at is None and self.ended_at is None
@@ -214,9 +260,22 @@ class Subscription(models.Model):
     def is_confirmed(self) -> bool:
         return self.confirmed_at is not None and self.ended_at is None
 
-    def _has_successor(self) -> bool:
-        mine: Any = {
-            "subscriber": self.subscriber_id,
-            "mailing_list": self.mailing_list_id,
-        }
-        return Subscription.objects.filter(**mine, ended_at__isnull=True).exists()
+    @property
+    def may_be_undone(self) -> bool:
+        """Left by the reader, and just now: a forwarded mail must not bring old readers back."""
+        return (
+            self.end_reason == self.EndReason.UNSUBSCRIBED
+            and self.confirmed_at is not None
+            and self.ended_at is not None
+            and timezone.now() - self.ended_at < UNDO_WITHIN
+        )
+
+    @property
+    def has_successor(self) -> bool:
+        later = Subscription.objects.between(self.subscriber_id, self.mailing_list_id)
+        return later.filter(ended_at__isnull=True).exists()
+
+    def waiting(self) -> list[MailingList]:
+        """What one click confirms: the lists of this period and of its waiting siblings."""
+        periods = Subscription.objects.pending().filter(subscriber=self.subscriber_id)
+        return [one.mailing_list for one in periods.select_related("mailing_list").order_by("id")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.addresses import Address
@@ -33,6 +34,18 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         """What even the one confirmation mail that a person asks for must respect (EVD-07)."""
         liftable = [Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED]
         return self.in_force().exclude(reason__in=liftable)
+
+    def refuse(self, key: str, source: str) -> None:
+        """Somebody said "this wasn't me" and is not to be asked again for a year."""
+        refused = Suppression.Reason.NOT_ME
+        if not self.in_force().filter(key=key, reason=refused).exists():
+            self.create(
+                key=key,
+                scope=Suppression.Scope.EVERYTHING,
+                reason=refused,
+                source=source,
+                ends_at=timezone.now() + BLOCKED_FOR,
+            )
 
     def lift(self, key: str, mailing_lists: "Iterable[MailingList]") -> int:
         """What the person's own fresh confirmation ends: having left, or having been erased."""

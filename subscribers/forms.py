@@ -1,0 +1,152 @@
+"""The sign-up form."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from subscribers import addresses, tasks
+from subscribers.models import Evidence, MailingList, Publication, Subscription, Terms
+from subscribers.validators import plain_line, validate_plain_line
+
+LONGEST_NAME = 100
+LONGEST_PAGE = 500
+
+# What makes a name worth a robot's while to fill one in (ABU-10); no name holds any of it.
+_NOT_A_NAME = re.compile(
+    r"[<>{}\[\]|\\@]|//|www\.|\w\.(?:com|net|org|info|biz|ru|cn|top|xyz)\b", re.I
+)
+
+
+class SignupForm(forms.Form):
+    """An address, perhaps a name, the lists, and a box that nobody ticks but the reader."""
+
+    email = forms.CharField(
+        label=_("Email address"),
+        max_length=320,
+        error_messages={"required": _("Enter your email address.")},
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    name = forms.CharField(
+        label=_("Name"),
+        required=False,
+        max_length=LONGEST_NAME,
+        validators=[validate_plain_line],
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    lists = forms.MultipleChoiceField(
+        label=_("Which news?"),
+        error_messages={"required": _("Choose at least one newsletter.")},
+    )
+    agree = forms.BooleanField(
+        error_messages={"required": _("Tick the box to agree to the terms.")},
+    )
+    # No reader sees this field, so whoever fills it in is a robot.
+    reference = forms.CharField(
+        label=_("Leave this empty"),
+        required=False,
+        widget=forms.TextInput(attrs={"tabindex": "-1", "autocomplete": "off"}),
+    )
+    page = forms.CharField(required=False, widget=forms.HiddenInput)
+    language = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        publication: Publication,
+        preselected: Iterable[MailingList] = (),
+        page: str = "",
+    ) -> None:
+        super().__init__(data, auto_id="sign-up-%s")
+        self.publication = publication
+        self.mailing_lists = list(publication.mailing_lists.public())
+        self.fields["lists"].choices = [(one.slug, one.name) for one in self.mailing_lists]  # type: ignore[attr-defined]
+        self.initial = {
+            "lists": [one.slug for one in [*preselected, *self.mailing_lists[:1]]][:1],
+            "page": page,
+            "language": get_language(),
+        }
+        self.posted_terms = self._posted_terms()
+        # Whoever loaded the form before the terms changed is held to the wording he saw.
+        self.terms = self.posted_terms or publication.terms_versions.order_by("number").last()
+
+    @property
+    def is_open(self) -> bool:
+        """There is something to sign up for, and a wording to agree to."""
+        return bool(self.mailing_lists and self.terms)
+
+    @property
+    def is_trapped(self) -> bool:
+        """A robot filled it in; it is to believe that it succeeded (ABU-08)."""
+        return bool(self.data.get("reference"))
+
+    @property
+    def has_agreed(self) -> bool:
+        return bool(self.posted_terms and self["agree"].value())
+
+    @property
+    def consent_label(self) -> SafeString:
+        """The wording word for word, its marked part as the link to what it means."""
+        if not self.terms:
+            return SafeString()
+        before, _mark, rest = self.terms.wording.rpartition("[")
+        linked, _mark, after = rest.partition("]")
+        address = reverse("subscribers:terms-version", args=[self.terms.number])
+        return format_html('{}<a href="{}">{}</a>{}', before, address, linked, after)
+
+    def clean_email(self) -> addresses.Address:
+        try:
+            return addresses.parse(self.cleaned_data["email"])
+        except addresses.AddressError as error:
+            raise ValidationError(str(error)) from error
+
+    def clean_name(self) -> str:
+        name = plain_line(self.cleaned_data["name"])
+        if _NOT_A_NAME.search(name):
+            raise ValidationError(_("A name holds no links, brackets or signs like @."))
+        return name
+
+    def clean_agree(self) -> bool:
+        if not self.posted_terms:
+            raise ValidationError(_("Read the terms as they are now, and agree to them."))
+        return True
+
+    def clean_page(self) -> str:
+        return plain_line(self.cleaned_data["page"])[:LONGEST_PAGE]
+
+    def clean_language(self) -> str:
+        language = str(self.cleaned_data["language"])
+        return language if language in dict(settings.LANGUAGES) else ""
+
+    def save(self, evidence: Evidence) -> None:
+        """Ask for the subscriptions. The answer is nobody's to see: it would tell who reads us."""
+        given = self.cleaned_data
+        evidence = replace(
+            evidence,
+            address=str(self.data["email"]).strip(),
+            terms=self.posted_terms,
+            wording=self.posted_terms.label if self.posted_terms else "",
+            page=given["page"],
+            language=given["language"],
+            form="sign-up",
+        )
+        chosen = [one for one in self.mailing_lists if one.slug in given["lists"]]
+        details = {"name": given["name"], "language": given["language"]}
+        Subscription.objects.request(given["email"], chosen, evidence, **details)
+        tasks.wake_on_commit()
+
+    def _posted_terms(self) -> Terms | None:
+        number = str(self.data.get("terms", ""))
+        if not number.isdecimal() or len(number) > 9:
+            return None
+        return self.publication.terms_versions.filter(number=int(number)).first()

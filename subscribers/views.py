@@ -1,0 +1,217 @@
+"""What a reader does: sign up, confirm, leave, come back. Only POST changes anything.
+
+No page here knows a session or sets a cookie, and no POST has more power than the token in its
+address: so there is nothing for a forged request to borrow, and no CSRF token to ask for.
+"""
+
+import time
+from collections.abc import Callable
+from functools import wraps
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import get_language, gettext
+from django.views.decorators.csrf import csrf_exempt
+
+from subscribers import tasks, tokens
+from subscribers.forms import SignupForm
+from subscribers.models import (
+    Consent,
+    Evidence,
+    MailingList,
+    Publication,
+    Subscriber,
+    Subscription,
+    Terms,
+)
+from subscribers.network import client_address
+from subscribers.tokens import Purpose
+from subscribers.validators import plain_line
+
+type TokenView = Callable[[HttpRequest, str], HttpResponse]
+
+LARGEST_FORM = 16 * 1024
+LONGEST_BROWSER = 400
+
+
+class SeeOther(HttpResponseRedirect):
+    """The answer to a form: go and look there, with GET."""
+
+    status_code = 303
+
+
+def _private(view: TokenView) -> TokenView:
+    """A page whose address is a key: kept by nobody, found by nobody, told to nobody (TOK-06)."""
+
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest, token: str) -> HttpResponse:
+        response = view(request, token)
+        response["Referrer-Policy"] = "no-referrer"
+        response["Cache-Control"] = "no-store"
+        response["X-Robots-Tag"] = "noindex"
+        return response
+
+    return answer
+
+
+@csrf_exempt
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """The form on a page of its own, and where every form is sent to."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_FORM:
+        return HttpResponse(status=413)
+    publication = _publication()
+    posted = request.POST if request.method == "POST" else None
+    form = SignupForm(posted, publication=publication, page=request.path)
+    if not form.is_open:
+        raise Http404("There is no list to sign up for, or no terms to agree to.")
+    if form.is_trapped or form.is_valid():
+        return _accepted(request, form)
+    return _sign_up_page(request, form)
+
+
+def _accepted(request: HttpRequest, form: SignupForm) -> HttpResponse:
+    """The same for everybody: new, known, blocked or a robot (ENU-01)."""
+    if not form.is_trapped:
+        with transaction.atomic():
+            form.save(_evidence(request, Consent.Method.FORM))
+    return SeeOther(reverse("subscribers:check-inbox"))
+
+
+def _sign_up_page(request: HttpRequest, form: SignupForm) -> HttpResponse:
+    status = 422 if form.is_bound else 200
+    return render(request, "subscribers/sign_up.html", {"signup_form": form}, status=status)
+
+
+def check_inbox(request: HttpRequest) -> HttpResponse:
+    return render(request, "subscribers/check_inbox.html")
+
+
+def terms(request: HttpRequest) -> HttpResponse:
+    """What a reader agrees to today."""
+    return _terms_page(request, _publication().terms_versions.order_by("number").last())
+
+
+def terms_version(request: HttpRequest, number: int) -> HttpResponse:
+    """What readers agreed to then: a version stays where their consents say it is."""
+    return _terms_page(request, _publication().terms_versions.filter(number=number).first())
+
+
+def _terms_page(request: HttpRequest, version: Terms | None) -> HttpResponse:
+    if version is None:
+        raise Http404("No such version of the terms was published.")
+    return render(request, "subscribers/terms.html", {"terms": version})
+
+
+@_private
+def confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Name what it is for and ask; only the button confirms, for scanners follow links (DOI-04)."""
+    subscription = Subscription.objects.to_confirm(token)
+    if subscription and request.method == "POST":
+        subscription.confirm(_evidence(request, Consent.Method.LINK))
+        tasks.wake_on_commit()
+        subscription.refresh_from_db(fields=["confirmed_at", "ended_at"])
+    if subscription is None or subscription.ended_at:
+        return render(request, "subscribers/expired.html", {"token": token})
+    page = "confirm" if subscription.is_pending else "confirmed"
+    return render(request, f"subscribers/{page}.html", {"subscription": subscription})
+
+
+@_private
+def new_link(request: HttpRequest, token: str) -> HttpResponse:
+    """Another confirmation mail for an old link, within the limits; one answer for all links."""
+    if request.method == "POST":
+        Subscription.objects.ask_again(token)
+        tasks.wake_on_commit()
+        return SeeOther(reverse("subscribers:check-inbox"))
+    return render(request, "subscribers/expired.html", {"token": token})
+
+
+@_private
+def block(request: HttpRequest, token: str) -> HttpResponse:
+    """“This wasn't me”: asks first, and then keeps us away from the address."""
+    subscriber = Subscriber.objects.to_block(token)
+    if request.method != "POST":
+        return render(request, "subscribers/block.html", {"subscriber": subscriber})
+    if subscriber:
+        Subscription.objects.block(subscriber, _evidence(request, Consent.Method.LINK))
+    return render(request, "subscribers/blocked.html")
+
+
+@_private
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """RFC 8058: any POST acts at once and is answered with 200, whatever its body says.
+
+    The body is not even read: mail programs send it urlencoded, multipart, empty or mislabelled,
+    and none of that may stand between a reader and the way out (UNS-16).
+    """
+    reader, mailing_list, campaign = _numbers(Purpose.UNSUBSCRIBE, token, 3)
+    if request.method == "POST":
+        by_hand = request.GET.get("by") == "hand"
+        method = Consent.Method.LINK if by_hand else Consent.Method.ONE_CLICK
+        source = f"campaign:{campaign}" if campaign else ""
+        evidence = _evidence(request, method, source=source)
+        return _left(
+            request, mailing_list, Subscription.objects.leave(reader, mailing_list, evidence)
+        )
+    last = Subscription.objects.between(reader, mailing_list).last()
+    if last and last.ended_at:
+        return _left(request, mailing_list, last)
+    return _ask_to_leave(request, mailing_list, last)
+
+
+def _ask_to_leave(request: HttpRequest, list_id: int, period: Subscription | None) -> HttpResponse:
+    context = {"mailing_list": _mailing_list(list_id), "subscription": period}
+    return render(request, "subscribers/unsubscribe.html", context)
+
+
+def _left(request: HttpRequest, list_id: int, period: Subscription | None) -> HttpResponse:
+    """The same for a reader, an erased one and a made-up token, but for the key to come back."""
+    undo_token = ""
+    if period and period.may_be_undone:
+        undo_token = tokens.sign(Purpose.UNDO, period.pk, int(time.time()))
+    context = {"mailing_list": _mailing_list(list_id), "undo_token": undo_token}
+    return render(request, "subscribers/left.html", context)
+
+
+@_private
+def undo(request: HttpRequest, token: str) -> HttpResponse:
+    """“Changed your mind?”: back on the list, as long as the moment of leaving is near."""
+    period = Subscription.objects.to_undo(token)
+    if period and request.method == "POST":
+        period.reopen(_evidence(request, Consent.Method.UNDO, wording=gettext("Put me back")))
+    if period is None or not (period.may_be_undone or period.has_successor):
+        return render(request, "subscribers/too_late.html")
+    page = "back" if period.has_successor else "undo"
+    return render(request, f"subscribers/{page}.html", {"subscription": period})
+
+
+def _numbers(purpose: Purpose, token: str, count: int) -> tuple[int, ...]:
+    """What the token stands for; zeros, which no row has as its number, if it is none of ours."""
+    try:
+        return tokens.read(purpose, token)
+    except tokens.BadTokenError:
+        return (0,) * count
+
+
+def _evidence(request: HttpRequest, method: str, **more: str) -> Evidence:
+    return Evidence(
+        method=method,
+        network_address=client_address(request),
+        browser=plain_line(request.headers.get("User-Agent", ""))[:LONGEST_BROWSER],
+        language=get_language() or "",
+        **more,
+    )
+
+
+def _mailing_list(pk: int) -> MailingList | None:
+    return MailingList.objects.filter(pk=pk).first()
+
+
+def _publication() -> Publication:
+    try:
+        return Publication.objects.current()
+    except Publication.DoesNotExist as error:
+        raise Http404("No publication is set up yet.") from error
