@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet, Window
+from django.db.models.functions import DenseRank, Mod, Now
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from newsletter.models.articles import Article
@@ -18,14 +20,24 @@ from subscribers.validators import validate_plain_line, validate_time_zone
 SEND_FOR = timedelta(hours=12)
 # A start missed by less, because everything was down, is made up for; later it asks (SND-08).
 GRACE = timedelta(hours=1)
+# Readers in a batch: some seconds' work, and a million readers are five hundred rows.
+BATCH = 2000
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
     def due(self) -> Self:
         return self.filter(status=Campaign.Status.SCHEDULED, due_at__lte=Now())
 
+    def late(self) -> Self:
+        """Due for so long that somebody must say whether it is still news."""
+        return self.due().filter(due_at__lt=Now() - GRACE)
+
     def sending(self) -> Self:
         return self.filter(status=Campaign.Status.SENDING)
+
+    def handed_over(self) -> Self:
+        """No batch is left to work on; whether everybody is accounted for, `finish()` asks."""
+        return self.sending().exclude(batches__finished_at__isnull=True)
 
 
 class Campaign(models.Model):
@@ -107,10 +119,52 @@ class Campaign(models.Model):
                 Version.objects.bulk_create(versions)
         return bool(won)
 
+    def start(self) -> bool:
+        """Begin to hand over; False if it is not due, or has begun: of two workers one wins.
+
+        Whoever is on the lists at this moment is the audience. It is counted and cut into ranges
+        of ids in the same transaction, so a planner that is killed half-way has planned nothing.
+        """
+        due = Campaign.objects.due().filter(pk=self.pk)
+        with transaction.atomic():
+            if not due.update(status=self.Status.SENDING, started_at=Now(), trouble=""):
+                return False
+            self.refresh_from_db()
+            self.audience = self._count_audience()
+            self.save(update_fields=["audience"])
+            if self.audience:
+                self.batches.cut(self, self._edges())
+        return True
+
+    def hold(self) -> bool:
+        """Keep back what should have started long ago, and ask; False if it is not that late."""
+        late = Campaign.objects.late().filter(pk=self.pk)
+        trouble = gettext("Nothing was running when it was due. Is it still news?")
+        return bool(late.update(status=self.Status.PAUSED, trouble=trouble))
+
+    def finish(self) -> bool:
+        """Close the books if everybody is accounted for; if not, pause and say how many."""
+        with transaction.atomic():
+            if not Campaign.objects.sending().select_for_update().filter(pk=self.pk).exists():
+                return False
+            accounted = self.deliveries.count()
+            # Whoever confirmed or left in the very moment of the start is only visible now.
+            if accounted != self.audience:
+                self.audience = self._count_audience()
+            if accounted != self.audience:
+                self.pause(self._unaccounted(self.audience - accounted))
+                return False
+            self.status, self.finished_at, self.trouble = self.Status.SENT, timezone.now(), ""
+            self.save(update_fields=["status", "finished_at", "trouble", "audience"])
+        return True
+
     def cancel(self) -> bool:
         """Stop a campaign that has not started; False if it has."""
-        waiting = Campaign.objects.filter(pk=self.pk, status=self.Status.SCHEDULED)
-        return bool(waiting.update(status=self.Status.CANCELLED, finished_at=Now()))
+        held = Q(status=self.Status.PAUSED, started_at__isnull=True)
+        waiting = Campaign.objects.filter(Q(status=self.Status.SCHEDULED) | held, pk=self.pk)
+        return bool(
+            waiting.update(status=self.Status.CANCELLED, finished_at=Now(), trouble="")
+        )
 
     def redraft(self) -> bool:
         """Make a called-off campaign editable again; False if it is not one."""
@@ -124,12 +178,24 @@ class Campaign(models.Model):
         return bool(won)
 
     def pause(self, trouble: str = "") -> bool:
+        """Hand over nothing more, from the next window on; False if it is not sending."""
         sending = Campaign.objects.filter(pk=self.pk, status=self.Status.SENDING)
         return bool(sending.update(status=self.Status.PAUSED, trouble=trouble[:500]))
 
     def resume(self) -> bool:
+        """Go on; what was held back before it started is due now. False if it is not paused."""
         paused = Campaign.objects.filter(pk=self.pk, status=self.Status.PAUSED)
-        return bool(paused.update(status=self.Status.SENDING, trouble=""))
+        begun = paused.filter(started_at__isnull=False)
+        held = paused.filter(started_at__isnull=True)
+        return bool(
+            begun.update(status=self.Status.SENDING, trouble="")
+            or held.update(
+                status=self.Status.SCHEDULED,
+                due_at=Now(),
+                send_until=timezone.now() + SEND_FOR,
+                trouble="",
+            )
+        )
 
     def readers(self) -> int:
         """To how many it would go if it went now."""
@@ -143,6 +209,32 @@ class Campaign(models.Model):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone or self.publication.time_zone)
+
+    def periods_at_start(self) -> QuerySet[Subscription]:
+        """What makes the audience: the same whenever one asks, as no period is overwritten."""
+        lists = self.versions.current().values("mailing_list")
+        started = self.started_at or timezone.now()
+        return Subscription.objects.audience(started).filter(mailing_list__in=lists)
+
+    def _count_audience(self) -> int:
+        """A reader on several of the lists counts once."""
+        return self.periods_at_start().values("subscriber").distinct().count()
+
+    def _edges(self) -> list[int]:
+        """The ids of every BATCH-th reader."""
+        rank = Window(DenseRank(), order_by="subscriber")
+        ranked = self.periods_at_start().annotate(past=Mod(rank, BATCH)).filter(past=0)
+        edges = ranked.order_by("subscriber").values_list("subscriber", flat=True)
+        return list(edges.distinct())
+
+    def _unaccounted(self, missing: int) -> str:
+        if missing < 0:
+            return gettext("The ledger holds more readers than the audience had.")
+        return ngettext(
+            "%(count)d reader is not accounted for.",
+            "%(count)d readers are not accounted for.",
+            missing,
+        ) % {"count": missing}
 
 
 class Entry(models.Model):

@@ -1,10 +1,16 @@
 """How a campaign is divided among workers, and the ledger of what became of each message."""
 
+import random
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Self
 
-from django.db import models
+from django.db import connection, models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from newsletter.models.campaigns import Campaign, Version
@@ -12,6 +18,80 @@ from subscribers.models import MailingList, Subscriber
 
 # A worker that has not renewed its lease for this long is taken for dead.
 LEASE = timedelta(seconds=15)
+_LAST_ID = 2**63 - 1
+_MOST_ATTEMPTS = 1000
+
+
+class LeaseLostError(RuntimeError):
+    """Another worker has the batch now: whoever learns this hands nothing more over."""
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def cut(self, campaign: Campaign, edges: list[int]) -> None:
+        """Batches that end at these ids; together they leave no id out."""
+        now = timezone.now()
+        self.bulk_create(
+            Batch(
+                campaign=campaign,
+                first=after + 1,
+                last=last,
+                position=after,
+                lot=random.random(),  # noqa: S311  An order, not a secret.
+                due_at=now,
+            )
+            for after, last in pairwise([0, *edges, _LAST_ID])
+        )
+
+    def free(self) -> Self:
+        """Nobody works on it, or who did has been silent for a lease."""
+        return self.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=Now()))
+
+    def ready(self) -> Self:
+        """What a worker may take up now."""
+        return self.free().filter(
+            finished_at__isnull=True,
+            due_at__lte=Now(),
+            campaign__status=Campaign.Status.SENDING,
+        )
+
+    def abandoned(self) -> Self:
+        """Its worker died with readers in hand, whatever the campaign's state."""
+        return self.filter(lease_until__lt=Now(), finished_at__isnull=True)
+
+    def claim(self) -> "Batch | None":
+        """A batch for this worker alone, until its lease runs out; None if nothing is due.
+
+        The row is locked while it is looked at, rows that others look at are skipped, and the
+        clock is the database's, the one that all workers share.
+        """
+        with transaction.atomic():
+            batch = self._locked(self.ready().order_by("lot"))
+            if batch:
+                batch.settle_hand()
+                batch.token = uuid.uuid4()
+                batch.attempts = min(batch.attempts + 1, _MOST_ATTEMPTS)
+                lease = {"token": batch.token, "lease_until": Now() + LEASE}
+                self.filter(pk=batch.pk).update(attempts=batch.attempts, in_hand=[], **lease)
+        return batch
+
+    def settle_abandoned(self) -> None:
+        """Write down whom dead workers had in hand, of campaigns that nobody works on now too."""
+        while self.abandoned().exists():
+            with transaction.atomic():
+                batch = self._locked(self.abandoned().order_by("pk"))
+                if batch is None:
+                    return
+                batch.settle_hand()
+                self.filter(pk=batch.pk).update(
+                    token=uuid.uuid4(), lease_until=None, in_hand=[]
+                )
+
+    def _locked(self, batches: Self) -> "Batch | None":
+        return (
+            batches.select_for_update(skip_locked=True, of=("self",))
+            .select_related("campaign")
+            .first()
+        )
 
 
 class Batch(models.Model):
@@ -24,14 +104,17 @@ class Batch(models.Model):
     position = models.BigIntegerField()
     # Taken up in this order, so that one mailbox provider's readers do not come in a row.
     lot = models.FloatField()
-    # Who is with the transport at this moment: [subscriber, mailing list] each; written before
-    # they are handed over, so that a crash leaves them known.
+    # Who is with the transport at this moment: [subscriber, mailing list, version] each; written
+    # before they are handed over, so that a crash leaves them known.
     in_hand = models.JSONField(default=list)
     token = models.UUIDField(default=uuid.uuid4)
     lease_until = models.DateTimeField(null=True)
     due_at = models.DateTimeField()
+    # Claims since it last moved on: how long it rests when nobody takes our mail.
     attempts = models.PositiveSmallIntegerField(default=0)
     finished_at = models.DateTimeField(null=True)
+
+    objects = BatchQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "batches"
@@ -46,6 +129,59 @@ class Batch(models.Model):
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.first}–{self.last}"
 
+    def change(self, **fields: Any) -> None:
+        """Write to the row if it is still this worker's. Raises LeaseLostError if it is not."""
+        mine = Batch.objects.filter(pk=self.pk, token=self.token)
+        if not mine.update(**fields):
+            raise LeaseLostError(f"batch {self.pk} was taken over")
+
+    def renew(self) -> None:
+        self.change(lease_until=Now() + LEASE)
+
+    def settle_hand(self) -> None:
+        """Nobody can know of those in a dead worker's hand: they are counted, not repeated."""
+        hand = self.in_hand
+        now = timezone.now()
+        Delivery.objects.add(
+            Delivery(
+                campaign_id=self.campaign_id,
+                subscriber_id=subscriber,
+                mailing_list_id=mailing_list,
+                version_id=version,
+                status=Delivery.Status.UNCERTAIN,
+                code=Delivery.Reason.WORKER_LOST,
+                at=now,
+            )
+            for subscriber, mailing_list, version in hand
+        )
+        self.deferrals.filter(subscriber__in=[subscriber for subscriber, *_ in hand]).delete()
+
+    def readers_left(self) -> list[int]:
+        """Whom the walk has not come to yet, in its order."""
+        ahead = self.campaign.periods_at_start().filter(
+            subscriber__gt=self.position, subscriber__lte=self.last
+        )
+        return list(
+            ahead.order_by("subscriber").values_list("subscriber", flat=True).distinct()
+        )
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def add(self, deliveries: "Iterable[Delivery]") -> None:
+        """Enter these into the ledger by one statement; who is in it already stays as he is.
+
+        A third cheaper than bulk_create, and this is the innermost loop of a campaign.
+        """
+        rows = [delivery._row() for delivery in deliveries]
+        if not rows:
+            return
+        values = ", ".join([_ROW] * len(rows))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {_LEDGER} VALUES {values} ON CONFLICT DO NOTHING",  # noqa: S608
+                [value for row in rows for value in row],
+            )
+
 
 class Delivery(models.Model):
     """What became of one message to one reader: a row of the ledger, only ever added.
@@ -59,27 +195,69 @@ class Delivery(models.Model):
         SKIPPED = "skipped", _("Skipped")
         UNCERTAIN = "uncertain", _("Uncertain")
 
+    class Reason(models.TextChoices):
+        """Why we skipped a reader, or do not know."""
+
+        UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        NOT_ME = "not_me", _("“This wasn’t me”")
+        COMPLAINED = "complained", _("Complained")
+        BOUNCED = "bounced", _("No such mailbox")
+        ERASED = "erased", _("Erased")
+        BY_STAFF = "by_staff", _("Removed by the newsroom")
+        PAUSED = "paused", _("Paused by the reader")
+        SUPPRESSED = "suppressed", _("The address is suppressed")
+        EXPIRED = "expired", _("Too late: no longer news")
+        WORKER_LOST = "worker_lost", _("The worker died with the message in hand")
+
     pk = models.CompositePrimaryKey("campaign_id", "subscriber_id")
-    campaign = models.ForeignKey(Campaign, models.CASCADE, db_index=False)
+    campaign = models.ForeignKey(
+        Campaign, models.CASCADE, related_name="deliveries", db_index=False
+    )
     subscriber = models.ForeignKey(
-        Subscriber, models.DO_NOTHING, db_index=False, db_constraint=False
+        Subscriber,
+        models.DO_NOTHING,
+        related_name="deliveries",
+        db_index=False,
+        db_constraint=False,
     )
     mailing_list = models.ForeignKey(
         MailingList, models.PROTECT, db_index=False, db_constraint=False
     )
     version = models.ForeignKey(Version, models.PROTECT, db_index=False, db_constraint=False)
     status = models.CharField(max_length=9, choices=Status)
+    # What the provider answered, in its own words; a Reason where we skipped.
     code = models.CharField(max_length=20, blank=True)
-    # The provider's own words where it refused, our reason where we skipped.
     text = models.CharField(max_length=500, blank=True)
     provider_id = models.CharField(max_length=200, blank=True)
     at = models.DateTimeField()
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "deliveries"
 
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.subscriber_id} {self.status}"
+
+    def _row(self) -> tuple[Any, ...]:
+        return (
+            self.campaign_id,
+            self.subscriber_id,
+            self.mailing_list_id,
+            self.version_id,
+            str(self.status),
+            str(self.code)[:20],
+            self.text[:500],
+            self.provider_id[:200],
+            connection.ops.adapt_datetimefield_value(self.at),
+        )
+
+
+_LEDGER = (
+    "newsletter_delivery (campaign_id, subscriber_id, mailing_list_id, version_id,"
+    " status, code, text, provider_id, at)"
+)
+_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 class Deferral(models.Model):
