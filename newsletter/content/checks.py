@@ -1,0 +1,131 @@
+"""What would keep a campaign from being mail that one may send, in words for its editor."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from newsletter.content import slots, tree
+from newsletter.models import Article, Campaign
+from subscribers.addresses import Address
+from subscribers.models import MailingList, Sender
+
+# RFC 2919 section 3: dot-atoms, at least two.
+_LIST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+")
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+# Mailbox providers refuse or junk such a From that did not come from them (MSG-12).
+_FREE_MAIL = re.compile(r"(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|aol|gmx)\.")
+
+
+def problems(
+    campaign: Campaign, articles: list[Article], mailing_lists: list[MailingList]
+) -> list[str]:
+    return [
+        *_problems_of_law(campaign),
+        *_problems_of_lists(mailing_lists),
+        *_problems_of_articles(articles),
+        *_problems_of_subject(campaign, articles),
+    ]
+
+
+def _problems_of_law(campaign: Campaign) -> Iterator[str]:
+    for label in campaign.publication.missing_for_sending():
+        yield _("Enter the publication’s %(missing)s: the law wants it in every mail.") % {
+            "missing": label
+        }
+
+
+def _problems_of_lists(mailing_lists: list[MailingList]) -> Iterator[str]:
+    if not mailing_lists:
+        yield _("Choose a list: nobody would get this.")
+    for sender in {mailing_list.effective_sender for mailing_list in mailing_lists}:
+        yield from _problems_of_sender(sender)
+    for mailing_list in mailing_lists:
+        if not _LIST_ID.fullmatch(mailing_list.list_id):
+            yield _("The List-Id “%(id)s” of %(list)s is not one that mail can carry.") % {
+                "id": mailing_list.list_id,
+                "list": mailing_list.name,
+            }
+
+
+def _problems_of_sender(sender: Sender | None) -> Iterator[str]:
+    if sender is None:
+        yield _("Name a sender for the publication: mail must be from somebody.")
+        return
+    for address in filter(None, [sender.email, sender.reply_to]):
+        if not _PLAIN_ADDRESS.fullmatch(address):
+            yield _("“%(address)s” cannot stand in a header: write it in plain letters.") % {
+                "address": address
+            }
+    if _is_free_mail(sender.email):
+        yield _(
+            "“%(address)s” belongs to a mailbox provider, which refuses mail in its name from "
+            "others. Send from a domain of your own."
+        ) % {"address": sender.email}
+
+
+def _is_free_mail(email: str) -> bool:
+    local, _at, domain = email.lower().rpartition("@")
+    known = Address(local or "-", domain).mailbox_provider != "other"
+    return known or bool(_FREE_MAIL.match(domain))
+
+
+def _problems_of_articles(articles: list[Article]) -> Iterator[str]:
+    if not articles:
+        yield _("Choose an article: there is nothing to send.")
+    for article in articles:
+        for problem in _problems_of_article(article):
+            yield _("“%(headline)s”: %(problem)s") % {
+                "headline": article.headline,
+                "problem": problem,
+            }
+
+
+def _problems_of_article(article: Article) -> Iterator[str]:
+    if not article.is_published:
+        yield _("it is not on the web yet. Publish it first: the mail links to it.")
+    elements = list(tree.read(article.body).walk())
+    if not article.standfirst.strip() and not any(map(_says_something, elements)):
+        yield _("it has neither a standfirst nor a text.")
+    for element in elements:
+        if element.tag == "img" and "alt" not in element.attributes:
+            yield _("a picture has no description (%(source)s).") % {
+                "source": element.attributes.get("src", "")
+            }
+    for address in sorted(_unreachable(elements)):
+        yield _("readers cannot reach %(address)s: it leads into your own network.") % {
+            "address": address
+        }
+
+
+def _says_something(element: tree.Element) -> bool:
+    return element.tag == "img" or any(
+        isinstance(child, str) and child.strip() for child in element.children
+    )
+
+
+def _unreachable(elements: Iterable[tree.Element]) -> set[str]:
+    """Links to machines that only we can see (HTM-13); a laptop's own pages are such links."""
+    if settings.LAPTOP:
+        return set()
+    addresses = {
+        element.attributes.get(name, "") for element in elements for name in ("href", "src")
+    }
+    return {address for address in addresses if _is_private(address)}
+
+
+def _is_private(address: str) -> bool:
+    try:
+        host = urlsplit(address).hostname or ""
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith((".local", ".internal", ".localhost"))
+
+
+def _problems_of_subject(campaign: Campaign, articles: list[Article]) -> Iterator[str]:
+    headlines = [article.headline for article in articles[:1]]
+    if articles and not slots.line(campaign.subject or "".join(headlines)):
+        yield _("Write a subject.")

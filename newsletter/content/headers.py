@@ -1,0 +1,93 @@
+"""Values of header fields: encoded (RFC 2047), quoted (RFC 5322) and folded, written by hand.
+
+Python's own policies encode long List-Unsubscribe addresses, which mailbox providers then ignore.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+
+from newsletter.content import slots
+from newsletter.content.slots import Place
+
+FOLD = "\r\n "
+_LINE = 78
+# With room for the longest name of a field before the first word.
+_WORD = 60
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+_PLAIN = re.compile(rb"[A-Za-z0-9!*+/-]")
+
+
+def unstructured(name: str, text: str) -> str:
+    """The whole field of a free text (a subject), its slots left open."""
+    folded = _folded(name, text)
+    if folded and text.isascii() and "=?" not in text:
+        return folded
+    # Between encoded words white space does not count, so slots can stand among them.
+    pieces = [
+        encoded_words(piece) if isinstance(piece, str) else str(piece.at(Place.HEADER))
+        for piece in slots.split(text)
+    ]
+    return f"{name}: {FOLD.join(pieces)}"
+
+
+def phrase(text: str) -> str:
+    """A display name: bare, quoted or encoded, so that it can never be read as an address."""
+    if not text.isascii() or "=?" in text or len(text) > _WORD:
+        return encoded_words(text)
+    if _ATOMS.fullmatch(text):
+        return text
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def mailbox(name: str, address: str) -> str:
+    if not name:
+        return address
+    written = phrase(name)
+    return f"{written}{FOLD if len(written) + len(address) > _WORD else ' '}<{address}>"
+
+
+def encoded_words(text: str) -> str:
+    """The text as encoded words, folded; no word is longer than 75, none splits a character."""
+    latin = sum(character.isascii() for character in text) * 2 > len(text)
+    letter, encode = ("q", _q) if latin else ("b", _b)
+    return FOLD.join(f"=?utf-8?{letter}?{encode(part)}?=" for part in _parts(text, encode))
+
+
+def _parts(text: str, encode: Callable[[str], str]) -> Iterator[str]:
+    room = _WORD - len("=?utf-8?q??=")
+    part = ""
+    for character in text:
+        if len(encode(part + character)) > room:
+            yield part
+            part = ""
+        part += character
+    if part:
+        yield part
+
+
+def _b(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _q(text: str) -> str:
+    return "".join(
+        "_" if byte == 0x20 else chr(byte) if _PLAIN.match(bytes([byte])) else f"={byte:02X}"
+        for byte in text.encode()
+    )
+
+
+def _folded(name: str, text: str) -> str:
+    """The field folded at its spaces; nothing if a word of it does not fit into its line."""
+    lines = [f"{name}:"]
+    for word in text.split(" "):
+        if len(lines[-1]) + 1 + len(word) > _LINE:
+            lines.append("")
+        lines[-1] += f" {word}"
+    fits = max(map(len, lines)) <= _LINE and lines[0] != f"{name}:"
+    return "\r\n".join(lines) if fits else ""

@@ -1,0 +1,58 @@
+"""A message in bytes: headers, text, HTML, each slot marked with the place it stands in."""
+
+import binascii
+import secrets
+
+from newsletter.content import slots
+from newsletter.content.slots import Place
+
+SOFT_BREAK = b"=\r\n"
+# RFC 2045 section 6.7: 76 octets, of which the last may be the sign of a soft break.
+_LONGEST = 75
+
+
+def message(fields: list[str], text: str, html: str) -> bytes:
+    """multipart/alternative, the text first (MIM-02), quoted-printable throughout."""
+    # Quoted-printable never writes "=_", so no text can hold the boundary.
+    boundary = f"=_{secrets.token_hex(12)}"
+    head = [
+        *fields,
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"',
+    ]
+    return b"".join(
+        [
+            "\r\n".join(head).encode(),
+            b"\r\n\r\n",
+            _part(boundary, "plain", _body(text, Place.TEXT)),
+            _part(boundary, "html", _body(html, Place.HTML)),
+            f"--{boundary}--\r\n".encode(),
+        ]
+    )
+
+
+def quoted_printable(text: str) -> bytes:
+    """One stretch of it; a soft break may follow without making its last line too long."""
+    written = binascii.b2a_qp(text.replace("\n", "\r\n").encode(), istext=True)
+    start = written.rfind(b"\n") + 1
+    if len(written) - start <= _LONGEST:
+        return written
+    cut = len(written) - (3 if written[-3:-2] == b"=" else 1)
+    return written[:cut] + SOFT_BREAK + written[cut:]
+
+
+def _part(boundary: str, subtype: str, body: bytes) -> bytes:
+    head = (
+        f"--{boundary}\r\n"
+        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    )
+    return head.encode() + body + b"\r\n"
+
+
+def _body(content: str, place: Place) -> bytes:
+    """Soft breaks around each slot: whatever is filled in, the lines beside it stay short."""
+    return SOFT_BREAK.join(
+        quoted_printable(piece) if isinstance(piece, str) else str(piece.at(place)).encode()
+        for piece in slots.split(content)
+    )
