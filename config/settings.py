@@ -240,7 +240,7 @@ TIME_ZONE = "UTC"
 # Pages -------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA / "static"
+STATIC_ROOT = None if LAPTOP else DATA / "static"
 # A laptop serves straight from the packages, so that it starts without collecting anything.
 WHITENOISE_USE_FINDERS = LAPTOP
 STORAGES = {
