@@ -1,9 +1,10 @@
 """What an editor wrote."""
 
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -62,6 +63,15 @@ class Article(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("web:article", args=[self.slug])
 
+    def revise(self, seen: datetime, fields: list[str]) -> bool:
+        """Store the new text, unless somebody stored another since `seen`: then nothing, False."""
+        with transaction.atomic():
+            unchanged = Article.objects.filter(pk=self.pk, changed_at=seen)
+            if not list(unchanged.select_for_update().values_list("pk")):
+                return False
+            self.save(update_fields=[*fields, "changed_at"])
+        return True
+
     def publish(self) -> bool:
         """Put the article on the web; False if it was there already."""
         drafts = Article.objects.filter(pk=self.pk, published_at__isnull=True)
@@ -75,6 +85,11 @@ class Article(models.Model):
     @property
     def is_published(self) -> bool:
         return self.published_at is not None
+
+    @property
+    def is_addressed(self) -> bool:
+        """Its address is out in the world, on the web or in mails, and must not change."""
+        return self.is_published or (self.pk is not None and self.entries.exists())
 
     @property
     def effective_language(self) -> str:

@@ -203,6 +203,12 @@ class Campaign(models.Model):
         return periods.values("subscriber").distinct().count()
 
     @property
+    def title(self) -> str:
+        """Its subject; while it has none, the headline of its first article."""
+        first = next(iter(self.entries.all()), None)
+        return self.subject or (first.article.headline if first else str(self))
+
+    @property
     def is_draft(self) -> bool:
         return self.status == self.Status.DRAFT
 
