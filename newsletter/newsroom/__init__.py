@@ -1,1 +1,1 @@
-"""The editor's screens."""
+"""The editors' screens."""

@@ -1,5 +1,7 @@
 """Wall times and the moments they mean."""
 
+# ruff: noqa: DTZ001  A wall time has no zone: that is what it is.
+
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 

@@ -1,0 +1,27 @@
+"""What editors type, checked."""
+
+from newsletter.newsroom.forms.articles import ArticleForm
+from newsletter.newsroom.forms.campaigns import CampaignForm, TestForm
+from newsletter.newsroom.forms.publication import (
+    MailingListForm,
+    PublicationForm,
+    SenderForm,
+    TermsForm,
+)
+from newsletter.newsroom.forms.readers import ReaderSearchForm
+from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
+from newsletter.newsroom.forms.sign_in import SignInForm
+
+__all__ = [
+    "ArticleForm",
+    "CampaignForm",
+    "ConfirmedForm",
+    "MailingListForm",
+    "PublicationForm",
+    "ReaderSearchForm",
+    "ScheduleForm",
+    "SenderForm",
+    "SignInForm",
+    "TermsForm",
+    "TestForm",
+]

@@ -1,0 +1,137 @@
+"""The paper, its sender, its lists, its terms.
+
+ModelForm is generic in its stubs only, hence the ignored type arguments.
+"""
+
+from typing import Any, cast
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from subscribers.models import MailingList, Publication, Sender, Terms
+
+
+class MailingListForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The slug is chosen once: the List-Id is made of it, and mail programs file by that."""
+
+    class Meta:
+        model = MailingList
+        fields = [
+            "name",
+            "slug",
+            "description",
+            "rhythm",
+            "language",
+            "sender",
+            "quieter_sibling",
+            "is_public",
+            "position",
+        ]
+        labels = {
+            "slug": gettext_lazy("Short name"),
+            "sender": gettext_lazy("Sender"),
+            "quieter_sibling": gettext_lazy("Quieter sibling"),
+            "is_public": gettext_lazy("Readers may choose it on the form"),
+        }
+        widgets = {"description": forms.Textarea(attrs={"rows": 2})}
+        help_texts = {
+            "description": gettext_lazy("One sentence on what one gets."),
+            "slug": gettext_lazy("Letters, digits and hyphens. It cannot be changed later."),
+            "sender": gettext_lazy("Blank: the paper’s."),
+            "quieter_sibling": gettext_lazy("What one may choose in its place for less mail."),
+            "position": gettext_lazy("The lowest stands first on the form."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["language"].widget = forms.Select(
+            choices=[("", _("As the paper")), *settings.LANGUAGES]
+        )
+        siblings = cast("forms.ModelChoiceField[MailingList]", self.fields["quieter_sibling"])
+        siblings.queryset = MailingList.objects.exclude(pk=self.instance.pk)
+        if self.instance.pk:
+            del self.fields["slug"]
+
+
+class PublicationForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Publication
+        fields = [
+            "name",
+            "tagline",
+            "legal_name",
+            "postal_address",
+            "privacy_url",
+            "language",
+            "time_zone",
+            "cancel_window",
+        ]
+        widgets = {
+            "postal_address": forms.Textarea(attrs={"rows": 4}),
+            "language": forms.Select(choices=settings.LANGUAGES),
+            "time_zone": forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
+        }
+        help_texts = {
+            "legal_name": gettext_lazy(
+                "Who publishes it. Stands in every mail; the law asks for it."
+            ),
+            "postal_address": gettext_lazy("Stands in every mail; the law asks for it."),
+        }
+
+    @property
+    def zones(self) -> list[str]:
+        return sorted(available_timezones())
+
+    def save_with(self, sender: Sender) -> None:
+        self.instance.sender = sender
+        self.save()
+
+
+class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Sender
+        fields = ["name", "email", "reply_to"]
+        labels = {"name": gettext_lazy("From, name"), "email": gettext_lazy("From, address")}
+        help_texts = {
+            "email": gettext_lazy("At your own domain: mailbox providers refuse others."),
+            "reply_to": gettext_lazy("Blank: answers go to the address above."),
+        }
+
+
+class TermsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The next wording, begun from the newest."""
+
+    class Meta:
+        model = Terms
+        fields = ["wording", "text"]
+        widgets = {"text": forms.Textarea(attrs={"rows": 14})}
+        labels = {"wording": gettext_lazy("What stands beside the box")}
+        help_texts = {
+            "wording": gettext_lazy("The words between [ and ] become the link to the text."),
+            "text": gettext_lazy("Plain text; a blank line begins a paragraph."),
+        }
+
+    def __init__(self, data: Any, *, publication: Publication, newest: Terms | None) -> None:
+        begun = {"wording": newest.wording, "text": newest.text} if newest else {}
+        super().__init__(data, initial=begun)
+        self.publication = publication
+
+    def clean_wording(self) -> str:
+        wording = " ".join(self.cleaned_data["wording"].split())
+        if not ("[" in wording and "]" in wording.partition("[")[2]):
+            raise ValidationError(_("Put the words that link to the terms between [ and ]."))
+        return wording
+
+    def publish(self) -> None:
+        """Of two editors at once each gets a number of their own."""
+        with transaction.atomic():
+            paper = Publication.objects.select_for_update().get(pk=self.publication.pk)
+            newest = paper.terms_versions.order_by("-number").first()
+            self.instance.publication = paper
+            self.instance.number = newest.number + 1 if newest else 1
+            self.save()

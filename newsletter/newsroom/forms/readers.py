@@ -1,0 +1,29 @@
+"""Looking for a reader."""
+
+from django import forms
+from django.db import models
+from django.utils.translation import gettext_lazy
+
+from subscribers.models import Subscriber
+
+
+class ReaderSearchForm(forms.Form):
+    q = forms.CharField(label=gettext_lazy("Address"), required=False, max_length=320)
+    after = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def found(self) -> models.QuerySet[Subscriber]:
+        """The newest first; of a search, those whose address begins so, by address."""
+        self.full_clean()
+        beginning = self.cleaned_data.get("q", "").strip()
+        after = self.cleaned_data.get("after")
+        if beginning:
+            return self._beginning(beginning, after)
+        readers = Subscriber.objects.order_by("-pk")
+        return readers.filter(pk__lt=after) if after else readers
+
+    def _beginning(self, beginning: str, after: int | None) -> models.QuerySet[Subscriber]:
+        readers = Subscriber.objects.filter(identity__startswith=beginning.lower())
+        last = Subscriber.objects.filter(pk=after or 0).values_list("identity", flat=True).first()
+        if last:
+            readers = readers.filter(identity__gt=last)
+        return readers.order_by("identity")

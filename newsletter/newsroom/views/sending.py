@@ -1,0 +1,110 @@
+"""When a campaign goes, and what stops it."""
+
+from datetime import datetime
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from newsletter.content import ContentError, compile_versions
+from newsletter.models import Campaign
+from newsletter.newsroom import desk
+from newsletter.newsroom.access import editors_only
+from newsletter.newsroom.forms import ConfirmedForm, ScheduleForm
+
+
+@editors_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def schedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks when; POST books what the review showed, for the number that it named."""
+    campaign = _campaign(pk)
+    if request.method != "POST":
+        return _ask_when(request, campaign, ScheduleForm(campaign=campaign))
+    form = ScheduleForm(request.POST, campaign=campaign)
+    if not campaign.is_draft or not form.is_valid():
+        return _ask_when(request, campaign, form)
+    if not ConfirmedForm(request.POST).is_close_to(campaign.readers()):
+        return _show(request, campaign, form, changed=True)
+    return _book(request, campaign, form.due_at)
+
+
+@editors_only
+@require_GET
+def review(request: HttpRequest, pk: int) -> HttpResponse:
+    """All that will happen, on one page, with the number of readers on the button."""
+    campaign = _campaign(pk)
+    form = ScheduleForm(request.GET, campaign=campaign)
+    if not campaign.is_draft or not form.is_valid():
+        return _ask_when(request, campaign, form)
+    return _show(request, campaign, form, changed=False)
+
+
+@editors_only
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    if _campaign(pk).cancel():
+        messages.success(request, _("Called off. Nobody was written to."))
+    else:
+        messages.error(request, _("Too late to call it off: it is not waiting any more."))
+    return redirect("newsroom:campaign", pk)
+
+
+@editors_only
+@require_POST
+def pause(request: HttpRequest, pk: int) -> HttpResponse:
+    if not _campaign(pk).pause():
+        messages.error(request, _("There is nothing to pause: it is not being handed over."))
+    return redirect("newsroom:campaign", pk)
+
+
+@editors_only
+@require_POST
+def resumption(request: HttpRequest, pk: int) -> HttpResponse:
+    if not _campaign(pk).resume():
+        messages.error(request, _("It is not paused any more."))
+    return redirect("newsroom:campaign", pk)
+
+
+@editors_only
+@require_POST
+def draft(request: HttpRequest, pk: int) -> HttpResponse:
+    if not _campaign(pk).redraft():
+        messages.error(request, _("Only a campaign that was called off can be a draft again."))
+    return redirect("newsroom:campaign", pk)
+
+
+def _campaign(pk: int) -> Campaign:
+    return get_object_or_404(Campaign.objects.select_related("publication__sender"), pk=pk)
+
+
+def _ask_when(request: HttpRequest, campaign: Campaign, form: ScheduleForm) -> HttpResponse:
+    if not campaign.is_draft:
+        messages.info(request, _("This campaign was scheduled already."))
+        return redirect("newsroom:campaign", campaign.pk)
+    context = {"campaign": campaign, "form": form, "readers": campaign.readers()}
+    status = 422 if form.errors else 200
+    return render(request, "newsroom/campaign_schedule.html", context, status=status)
+
+
+def _show(
+    request: HttpRequest, campaign: Campaign, form: ScheduleForm, *, changed: bool
+) -> HttpResponse:
+    context = desk.draft(campaign) | {"form": form, "due_at": form.due_at, "changed": changed}
+    status = 409 if changed else 200
+    return render(request, "newsroom/campaign_review.html", context, status=status)
+
+
+def _book(request: HttpRequest, campaign: Campaign, due_at: datetime) -> HttpResponse:
+    try:
+        versions = compile_versions(campaign)
+    except ContentError:
+        # The campaign's page lists what is wrong, each with its remedy.
+        messages.error(request, _("Not scheduled: something has to be mended first."))
+        return redirect("newsroom:campaign", campaign.pk)
+    if campaign.schedule(versions, due_at):
+        messages.success(request, _("Scheduled."))
+    else:
+        messages.info(request, _("This campaign was scheduled already."))
+    return redirect("newsroom:campaign", campaign.pk)
