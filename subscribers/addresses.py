@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -13,6 +14,12 @@ from email_validator import EmailNotValidError, validate_email
 LONGEST_LOCAL_PART = 64
 LONGEST_DOMAIN = 255
 LONGEST_ADDRESS = 254
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
+# Letters, marks and signs by category, and yet nothing to see.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 _DOTS_DO_NOT_COUNT = {"gmail.com", "googlemail.com"}
 _TO_LOWER_ASCII = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -59,8 +66,7 @@ class Address:
     @property
     def abuse_key(self) -> str:
         """One key for all the aliases of a mailbox (ADR-05), for counting; never for delivery."""
-        local = self.identity.rpartition("@")[0].partition("+")[0]
-        domain = self.domain
+        local, _at, domain = self.without_tag.rpartition("@")
         if domain in _DOTS_DO_NOT_COUNT:
             local, domain = local.replace(".", ""), "gmail.com"
         return _keyed_hash(settings.SECRET_KEY, "abuse", f"{local}@{domain}")
@@ -72,6 +78,11 @@ class Address:
             for number, key in settings.SUPPRESSION_KEYS.items()
         ]
 
+    @property
+    def without_tag(self) -> str:
+        """The identity of the mailbox that "name+tag" is delivered to."""
+        return f"{self.identity.rpartition('@')[0].partition('+')[0]}@{self.domain}"
+
     def masked(self) -> str:
         """What a page may show of it: forwarded mails are read by others (UNS-20)."""
         return f"{self.local[0]}•••@{self.domain}"
@@ -81,6 +92,7 @@ def parse(text: str) -> Address:
     """The address that a person typed. Raises AddressError with words for that person."""
     text = text.strip()
     _refuse_invisible(text)
+    _refuse_lookalikes(text.rpartition("@")[0])
     try:
         checked = validate_email(
             text,
@@ -99,8 +111,16 @@ def parse(text: str) -> Address:
 
 def _refuse_invisible(text: str) -> None:
     """Zero-width, bidi and control characters make two addresses look like one (ADR-07)."""
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"} for character in text):
+    if any(unicodedata.category(character) in _INVISIBLE for character in text):
         raise AddressError(_("The address contains a space or an invisible character."))
+    if _BLANK.search(text):
+        raise AddressError(_("The address contains a space or an invisible character."))
+
+
+def _refuse_lookalikes(local: str) -> None:
+    """The Kelvin sign and its like would be normalised to the letter of another person (ADR-08)."""
+    if any(unicodedata.normalize("NFC", character) != character for character in local):
+        raise AddressError(_("The address contains a sign that only looks like a letter."))
 
 
 def _refuse_long(address: Address) -> None:
@@ -115,7 +135,7 @@ def _refuse_long(address: Address) -> None:
 def _reason(text: str, error: EmailNotValidError) -> str:
     if not text:
         return _("Enter your email address.")
-    if not text.isascii() and not settings.SMTPUTF8 and not text.partition("@")[0].isascii():
+    if not settings.SMTPUTF8 and not text.rpartition("@")[0].isascii():
         return _("We cannot yet write to addresses with special letters before the @.")
     if "@" not in text:
         return _("Enter an address with an @, like name@example.com.")

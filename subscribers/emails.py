@@ -1,8 +1,162 @@
 """The few transactional messages: please confirm, welcome, already subscribed."""
 
-from subscribers.models import Letter
+import email.message
+import email.policy
+import smtplib
+import time
+from email.headerregistry import HeaderRegistry
+from email.utils import parseaddr
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+
+from subscribers import tokens
+from subscribers.models import Letter, Publication, Sender, Subscription
+from subscribers.tokens import Purpose
 
 
 def send(letter: Letter) -> None:
     """Hand one letter over, and write down what became of it."""
-    raise NotImplementedError
+    if not letter.is_wanted():
+        return letter.give_up("Nobody waits for it any more.")
+    message, mailer = _compose(letter)
+    try:
+        message.send(using=mailer)
+    except smtplib.SMTPRecipientsRefused as error:
+        return _refused(letter, error)
+    # Every provider's backend raises classes of its own, and none of them may stop the letters
+    # behind this one: whatever it was, it is kept in the row and tried again.
+    except Exception as error:
+        return letter.defer(f"{type(error).__name__}: {error}")
+    return letter.mark_sent(message.extra_headers["Message-ID"])
+
+
+def _refused(letter: Letter, error: smtplib.SMTPRecipientsRefused) -> None:
+    """The mailbox was refused: for good if the server says 5xx, else for now."""
+    code, answer = next(iter(error.recipients.values()))
+    reason = f"{code} {answer.decode(errors='replace')}"
+    return letter.give_up(reason) if code >= 500 else letter.defer(reason)
+
+
+class LetterMessage(EmailMultiAlternatives):
+    """A message whose bytes are 7-bit, and whose List-* headers stand there letter by letter."""
+
+    def message(self, *, policy: Any = email.policy.default) -> email.message.EmailMessage:
+        built = super().message(policy=policy.clone(header_factory=_HEADERS, cte_type="7bit"))
+        for part in built.walk():
+            if part.get_content_maintype() == "text":
+                part.set_content(
+                    part.get_content(),
+                    subtype=part.get_content_subtype(),
+                    charset="utf-8",
+                    cte="quoted-printable",
+                )
+                del part["MIME-Version"]
+        return built
+
+
+class _Verbatim:
+    """A header that machines read: encoded words or a fold inside would break it (UNS-02, -03)."""
+
+    max_count = 1
+
+    @staticmethod
+    def parse(value: str, kwds: dict[str, Any]) -> None:
+        kwds["parse_tree"] = None
+        kwds["decoded"] = value
+
+    def fold(self, *, policy: email.policy.Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]  # BaseHeader's
+
+
+def _verbatim_headers() -> HeaderRegistry:
+    registry = HeaderRegistry()
+    for name in ["List-Unsubscribe", "List-Unsubscribe-Post", "Message-ID"]:
+        registry.map_to_type(name, _Verbatim)  # type: ignore[arg-type]  # A mixin, by its documentation.
+    return registry
+
+
+_HEADERS = _verbatim_headers()
+
+
+def _compose(letter: Letter) -> tuple[LetterMessage, str]:
+    """The letter in the reader's language, and the mailer it leaves by."""
+    periods = letter.periods()
+    subscriber, mailing_list = periods[0].subscriber, periods[0].mailing_list
+    sender = mailing_list.effective_sender
+    with translation.override(subscriber.language_on(mailing_list)):
+        context = _context(letter, periods)
+        message = LetterMessage(
+            subject=" ".join(_rendered(letter, "subject.txt", context).split()),
+            body=_rendered(letter, "body.txt", context),
+            from_email=str(sender or settings.DEFAULT_FROM_EMAIL),
+            to=[subscriber.address],
+            reply_to=[sender.reply_to] if sender and sender.reply_to else None,
+            headers=_headers(letter, sender, context),
+        )
+        message.attach_alternative(_rendered(letter, "body.html", context), "text/html")
+    return message, sender.mailer if sender else "default"
+
+
+def _rendered(letter: Letter, part: str, context: dict[str, Any]) -> str:
+    return render_to_string(f"email/{letter.kind}/{part}", context)
+
+
+def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
+    """Nothing in it was written by whoever filled in the form but the address itself (DOI-02)."""
+    first = periods[0]
+    publication = first.mailing_list.publication
+    asked_at = timezone.localtime(letter.asked_at, ZoneInfo(publication.time_zone))
+    return {
+        "publication": publication,
+        "address": first.subscriber.address,
+        "language": translation.get_language(),
+        "direction": "rtl" if translation.get_language_bidi() else "ltr",
+        "lists": [
+            {"mailing_list": period.mailing_list, "leave_url": _leave_url(period)}
+            for period in periods
+        ],
+        "asked_at": date_format(asked_at, "j F Y, H:i"),
+        "zone": publication.time_zone,
+        "front_url": publication.url("/"),
+        "confirm_url": _url(publication, "confirm", Purpose.CONFIRM, first.pk, _seconds()),
+        "block_url": _url(publication, "block", Purpose.BLOCK, first.subscriber_id, _seconds()),
+    }
+
+
+def _headers(letter: Letter, sender: Sender | None, context: dict[str, Any]) -> dict[str, str]:
+    headers = {
+        "Message-ID": f"<{tokens.sign(Purpose.LETTER, letter.pk)}@{_domain(sender)}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "OOF, AutoReply",
+    }
+    if letter.kind == Letter.Kind.WELCOME:
+        headers["List-Unsubscribe"] = f"<{context['lists'][0]['leave_url']}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return headers
+
+
+def _domain(sender: Sender | None) -> str:
+    """Where a Message-ID says it was made: the domain that the mail is from (MSG-10)."""
+    _name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    return (sender.email if sender else address).rpartition("@")[2].encode("idna").decode()
+
+
+def _leave_url(period: Subscription) -> str:
+    numbers = (period.subscriber_id, period.mailing_list_id, 0)
+    return _url(period.mailing_list.publication, "unsubscribe", Purpose.UNSUBSCRIBE, *numbers)
+
+
+def _url(publication: Publication, page: str, purpose: Purpose, *numbers: int) -> str:
+    token = tokens.sign(purpose, *numbers)
+    return publication.url(reverse(f"subscribers:{page}", args=[token]))
+
+
+def _seconds() -> int:
+    return int(time.time())

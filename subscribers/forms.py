@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from subscribers import addresses, tasks
-from subscribers.models import Evidence, MailingList, Publication, Subscription, Terms
+from subscribers.models import Evidence, MailingList, Publication, Sender, Subscription, Terms
 from subscribers.validators import plain_line, validate_plain_line
 
 LONGEST_NAME = 100
@@ -72,7 +72,7 @@ class SignupForm(forms.Form):
         self.mailing_lists = list(publication.mailing_lists.public())
         self.fields["lists"].choices = [(one.slug, one.name) for one in self.mailing_lists]  # type: ignore[attr-defined]
         self.initial = {
-            "lists": [one.slug for one in [*preselected, *self.mailing_lists[:1]]][:1],
+            "lists": [one.slug for one in list(preselected) or self.mailing_lists[:1]],
             "page": page,
             "language": get_language(),
         }
@@ -106,9 +106,12 @@ class SignupForm(forms.Form):
 
     def clean_email(self) -> addresses.Address:
         try:
-            return addresses.parse(self.cleaned_data["email"])
+            address = addresses.parse(self.cleaned_data["email"])
         except addresses.AddressError as error:
             raise ValidationError(str(error)) from error
+        if Sender.objects.owns(address):
+            raise ValidationError(_("That is our own address. Enter yours."))
+        return address
 
     def clean_name(self) -> str:
         name = plain_line(self.cleaned_data["name"])

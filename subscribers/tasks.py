@@ -2,19 +2,23 @@
 
 import logging
 import threading
+from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from subscribers import emails
-from subscribers.models import Letter
+from subscribers.models import Letter, Subscription
 
 logger = logging.getLogger(__name__)
 
 # A wake-up that no worker heard for this long says nothing new any more.
 STALE_AFTER = 10
+A_DAY = 24 * 60 * 60
 
 
 @shared_task
@@ -22,6 +26,21 @@ def send_letters() -> None:
     """Work off what is due, one letter after another."""
     while letter := Letter.objects.claim():
         emails.send(letter)
+
+
+@shared_task
+def purge_unconfirmed() -> int:
+    """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
+    before = timezone.now() - timedelta(days=settings.KEEP_UNCONFIRMED_DAYS)
+    purged = Subscription.objects.purge_unconfirmed(before)
+    logger.info("Forgot %d sign-ups that nobody confirmed before %s.", purged, before)
+    return purged
+
+
+def look_for_forgotten_sign_ups() -> None:
+    """Called by every worker's heartbeat; once a day one of them does something."""
+    if cache.add("purge-unconfirmed", True, timeout=A_DAY):
+        purge_unconfirmed.apply_async(expires=A_DAY)
 
 
 def look_for_due_letters() -> None:

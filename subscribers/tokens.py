@@ -28,6 +28,7 @@ class Purpose(enum.StrEnum):
     UNSUBSCRIBE = "unsubscribe"  # subscriber, mailing list, campaign (0: none)
     UNDO = "undo"  # subscription that was ended, seconds since the epoch
     BOUNCE = "bounce"  # subscriber, campaign
+    MESSAGE = "message"  # subscriber, campaign: a Message-ID, allows nothing
     LETTER = "letter"  # a letter's Message-ID: tells us which it was, and opens nothing
 
 
@@ -88,4 +89,8 @@ def _decoded(token: str) -> bytes:
     number = 0
     for digit in token:
         number = number * 62 + _VALUES[digit]
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")[1:]
+    marked = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    # One spelling for each token: nothing before the mark, and no other mark.
+    if token.startswith("0") or not marked.startswith(b"\x01"):
+        raise BadTokenError("not in the form that we write")
+    return marked[1:]

@@ -116,7 +116,8 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     if subscription is None or subscription.ended_at:
         return render(request, "subscribers/expired.html", {"token": token})
     page = "confirm" if subscription.is_pending else "confirmed"
-    return render(request, f"subscribers/{page}.html", {"subscription": subscription})
+    context = {"subscription": subscription, "waiting": subscription.waiting()}
+    return render(request, f"subscribers/{page}.html", context)
 
 
 @_private
@@ -196,13 +197,16 @@ def _numbers(purpose: Purpose, token: str, count: int) -> tuple[int, ...]:
         return (0,) * count
 
 
-def _evidence(request: HttpRequest, method: str, **more: str) -> Evidence:
+def _evidence(
+    request: HttpRequest, method: str, *, source: str = "", wording: str = ""
+) -> Evidence:
     return Evidence(
         method=method,
         network_address=client_address(request),
         browser=plain_line(request.headers.get("User-Agent", ""))[:LONGEST_BROWSER],
         language=get_language() or "",
-        **more,
+        source=source,
+        wording=wording,
     )
 
 

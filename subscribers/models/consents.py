@@ -83,6 +83,10 @@ class ConsentQuerySet(models.QuerySet["Consent"]):
     def delete(self) -> NoReturn:
         raise AppendOnlyError("Consents are evidence: they are removed by erasure only.")
 
+    def erase(self) -> int:
+        """The one way out: what the law or the person wants forgotten. Evidence of nothing else."""
+        return super().delete()[0]
+
 
 class Consent(models.Model):
     """Append-only evidence: given, confirmed, withdrawn."""

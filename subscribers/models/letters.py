@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from subscribers.models.suppressions import Suppression
+
 if TYPE_CHECKING:
     from subscribers.models.subscribers import Subscriber
     from subscribers.models.subscriptions import Subscription
@@ -69,6 +71,10 @@ class LetterQuerySet(models.QuerySet["Letter"]):
                     lease_until=Now() + LEASE, attempts=F("attempts") + 1
                 )
                 letter.refresh_from_db()
+        if letter and letter.attempts > MOST_ATTEMPTS:
+            # Its worker died of it each time: it must not take the next one along.
+            letter.give_up(letter.error or "Every attempt to send it broke off.")
+            return self.claim()
         return letter
 
     def _is_enough(self, kind: str, abuse_key: str) -> bool:
@@ -148,6 +154,25 @@ class Letter(models.Model):
             return self.give_up(reason)
         pause = timedelta(minutes=min(2 ** (self.attempts - 1), 240))
         return self._change(due_at=Now() + pause, lease_until=None, error=reason[:500])
+
+    def periods(self) -> "list[Subscription]":
+        """What it is about as of now, its own first: what waits, or what the reader is sent."""
+        if self.subscriber is None:
+            return []
+        mine = self.subscriber.subscriptions.select_related("subscriber", "mailing_list")
+        found = mine.pending() if self.kind == Letter.Kind.CONFIRM else mine.mailable()
+        return sorted(found, key=lambda one: (one.pk != self.subscription_id, one.pk))
+
+    def is_wanted(self) -> bool:
+        """Asked again before it goes out: the reader may have answered, left or refused."""
+        periods = self.periods()
+        if not periods or self._is_forbidden():
+            return False
+        return self.subscription_id is None or periods[0].pk == self.subscription_id
+
+    def _is_forbidden(self) -> bool:
+        key = self.subscriber.suppression_key if self.subscriber else ""
+        return Suppression.objects.forbids_letters().filter(key=key).exists()
 
     def _change(self, **fields: object) -> None:
         Letter.objects.filter(pk=self.pk, sent_at__isnull=True).update(**fields)

@@ -7,8 +7,10 @@ from urllib.parse import urljoin, urlsplit
 from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from subscribers.addresses import Address
 from subscribers.validators import validate_plain_line, validate_time_zone
 
 if TYPE_CHECKING:
@@ -87,6 +89,13 @@ class Publication(models.Model):
         return [str(label) for label, value in needed.items() if not value.strip()]
 
 
+class SenderQuerySet(models.QuerySet["Sender"]):
+    def owns(self, address: Address) -> bool:
+        """Mail to this address comes back to us: subscribing it would be a loop (BNC-10)."""
+        mine = Q(email__iexact=address.without_tag) | Q(bounce_domain__iexact=address.domain)
+        return self.filter(mine).exists()
+
+
 class Sender(models.Model):
     """Who a mail is from, and by which mailer it leaves."""
 
@@ -101,6 +110,8 @@ class Sender(models.Model):
         help_text=_("Envelope senders are b+TOKEN@ this domain. Blank: the address itself."),
     )
     mailer = models.CharField(_("mailer"), max_length=50, default="default")
+
+    objects = SenderQuerySet.as_manager()
 
     def __str__(self) -> str:
         return formataddr((self.name, self.email))

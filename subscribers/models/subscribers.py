@@ -1,6 +1,6 @@
 """One address, and the person behind it."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +10,10 @@ from subscribers.addresses import Address
 from subscribers.models.suppressions import Suppression
 from subscribers.tokens import Purpose
 from subscribers.validators import validate_time_zone
+
+if TYPE_CHECKING:
+    from subscribers.models.publications import MailingList
+    from subscribers.models.subscriptions import Subscription
 
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
@@ -38,6 +42,11 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         """What happens to one reader's subscriptions, happens one after another."""
         # NO KEY: a consent written elsewhere refers to this row and must not wait for us.
         return self.select_for_update(no_key=True).get(pk=pk)
+
+    def first_locked(self, keys: "models.QuerySet[Subscription, Any]") -> list[int]:
+        """Up to a thousand of these that nobody else is at, locked."""
+        found = self.filter(pk__in=keys).order_by("pk")
+        return [row.pk for row in found.select_for_update(skip_locked=True, no_key=True)[:1000]]
 
     def to_block(self, token: str) -> "Subscriber | None":
         """Whom a mail was sent to that says "this wasn't me"; None if it is none of ours."""
@@ -80,6 +89,10 @@ class Subscriber(models.Model):
     @property
     def mailbox(self) -> Address:
         return Address(*self.address.rsplit("@", 1))
+
+    def language_on(self, mailing_list: "MailingList") -> str:
+        """What we write to this reader in, about that list."""
+        return self.language or mailing_list.language or mailing_list.publication.language
 
     def masked(self) -> str:
         return self.mailbox.masked()

@@ -139,6 +139,30 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             last.refresh_from_db(fields=["ended_at", "end_reason"])
         return last
 
+    def forgotten(self, before: datetime) -> Self:
+        """Never confirmed, and nobody has asked for it since that moment."""
+        asked_since = Letter.objects.filter(subscription=OuterRef("pk"), asked_at__gte=before)
+        waiting = self.filter(confirmed_at__isnull=True, requested_at__lt=before)
+        return waiting.exclude(Exists(asked_since))
+
+    def purge_unconfirmed(self, before: datetime) -> int:
+        """Erase what was never confirmed, with its evidence and who has nothing else here."""
+        purged = 0
+        while some := self._purge_some(before):
+            purged += some
+        return purged
+
+    def _purge_some(self, before: datetime) -> int:
+        with transaction.atomic():
+            # Whoever signs up again at this moment comes before the lock, and is seen, or after it.
+            readers = Subscriber.objects.first_locked(self.forgotten(before).values("subscriber"))
+            periods = list(self.forgotten(before).filter(subscriber__in=readers))
+            keys = [period.pk for period in periods]
+            Consent.objects.filter(subscription__in=keys).erase()
+            self.filter(pk__in=keys).delete()
+            Subscriber.objects.filter(pk__in=readers, subscriptions__isnull=True).delete()
+        return len(periods)
+
     def _open(
         self, subscriber: Subscriber, mailing_list: MailingList
     ) -> "tuple[Subscription, bool]":
