@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from newsletter.content import slots, tree
+from newsletter.content import slots, tree, urls
 from newsletter.models import Article, Campaign
 from subscribers.addresses import Address
 from subscribers.models import MailingList, Sender
@@ -17,7 +17,9 @@ from subscribers.models import MailingList, Sender
 _LIST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+")
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 # Mailbox providers refuse or junk such a From that did not come from them (MSG-12).
-_FREE_MAIL = re.compile(r"(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|aol|gmx)\.")
+_FREE_MAIL = re.compile(
+    r"(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|aol|gmx)\.(com?\.)?(com|net|[a-z]{2})"
+)
 
 
 def problems(
@@ -70,7 +72,7 @@ def _problems_of_sender(sender: Sender | None) -> Iterator[str]:
 def _is_free_mail(email: str) -> bool:
     local, _at, domain = email.lower().rpartition("@")
     known = Address(local or "-", domain).mailbox_provider != "other"
-    return known or bool(_FREE_MAIL.match(domain))
+    return known or bool(_FREE_MAIL.fullmatch(domain))
 
 
 def _problems_of_articles(articles: list[Article]) -> Iterator[str]:
@@ -112,17 +114,21 @@ def _unreachable(elements: Iterable[tree.Element]) -> set[str]:
     if settings.LAPTOP:
         return set()
     addresses = {
-        element.attributes.get(name, "") for element in elements for name in ("href", "src")
+        urls.absolute("", element.attributes.get(name, ""))
+        for element in elements
+        for name in ("href", "src")
     }
     return {address for address in addresses if _is_private(address)}
 
 
 def _is_private(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
+        return True
     try:
-        host = urlsplit(address).hostname or ""
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return host == "localhost" or host.endswith((".local", ".internal", ".localhost"))
+        return False
 
 
 def _problems_of_subject(campaign: Campaign, articles: list[Article]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from newsletter.content.slots import Place
 FOLD = "\r\n "
 _LINE = 78
 # With room for the longest name of a field before the first word.
-_WORD = 60
+LONGEST_WORD = 60
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _PLAIN = re.compile(rb"[A-Za-z0-9!*+/-]")
 
@@ -33,7 +33,7 @@ def unstructured(name: str, text: str) -> str:
 
 def phrase(text: str) -> str:
     """A display name: bare, quoted or encoded, so that it can never be read as an address."""
-    if not text.isascii() or "=?" in text or len(text) > _WORD:
+    if not text.isascii() or "=?" in text or len(text) > LONGEST_WORD:
         return encoded_words(text)
     if _ATOMS.fullmatch(text):
         return text
@@ -49,7 +49,7 @@ def mailbox(name: str, address: str) -> str:
     if not name:
         return address
     written = phrase(name)
-    return f"{written}{FOLD if len(written) + len(address) > _WORD else ' '}<{address}>"
+    return f"{written}{FOLD if len(written) + len(address) > LONGEST_WORD else ' '}<{address}>"
 
 
 def encoded_words(text: str) -> str:
@@ -60,7 +60,7 @@ def encoded_words(text: str) -> str:
 
 
 def _parts(text: str, encode: Callable[[str], str]) -> Iterator[str]:
-    room = _WORD - len("=?utf-8?q??=")
+    room = LONGEST_WORD - len("=?utf-8?q??=")
     part = ""
     for character in text:
         if len(encode(part + character)) > room:

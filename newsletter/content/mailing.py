@@ -1,10 +1,30 @@
 """A compiled version, filled for one reader after the other by joining bytes."""
 
+import re
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email import policy
+from email.parser import BytesHeaderParser
+from email.utils import format_datetime
+from functools import lru_cache
+from html import escape
 from typing import NamedTuple
 
+from newsletter.content import headers, mime, slots
+from newsletter.content.slots import Marker, Place, Slot
 from newsletter.models import Version
+from subscribers import tokens
+from subscribers.addresses import AddressError
+from subscribers.tokens import Purpose
+from subscribers.validators import plain_line
+
+# What is neither white space nor syntax of a header; the forms are checked where people type.
+_ADDRESS = re.compile(
+    r"[^\s\x00-\x20\x7f-\xa0<>()\[\],;:\\\"@]+@[^\s\x00-\x20\x7f-\xa0<>()\[\],;:\\\"@]+"
+)
+_BUILT_BY_PROVIDERS = {"from", "to", "subject", "date", "mime-version", "content-type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +40,7 @@ class Reader:
 class Parts(NamedTuple):
     """One reader's message in pieces, for a provider that builds the MIME itself.
 
-    `headers` are all but From, To, Subject, Date, MIME-Version and Content-*; Reply-To and
+    `headers` are all but From, To, Subject, Date, MIME-Version and Content-Type; Reply-To and
     Message-ID are among them.
     """
 
@@ -31,27 +51,147 @@ class Parts(NamedTuple):
     headers: dict[str, str]
 
 
+type _Values = dict[Slot, str]
+
+
 class Mailing:
     """One version, ready to be filled. Make one per version and keep it; making it queries."""
 
     def __init__(self, version: Version) -> None:
-        raise NotImplementedError
+        sender = version.mailing_list.effective_sender
+        compiled = bytes(version.message)
+        self._campaign_id = version.campaign_id
+        self._bounce_domain = sender.bounce_domain if sender else ""
+        self._message = _Form(compiled.decode(), _in_message)
+        self._subject = _Form(version.subject, _as_text)
+        self._text = _Form(version.text, _as_text)
+        self._html = _Form(version.html, _as_html)
+        # From the frozen message, not from rows that may have changed since.
+        head = compiled.partition(b"\r\n\r\n")[0]
+        author = BytesHeaderParser(policy=policy.default).parsebytes(head)["From"]
+        self._sender = str(author)
+        self._address = author.addresses[0].addr_spec
+        self._domain = author.addresses[0].domain
+        self._headers = [
+            (name, _Form(value, _as_text))
+            for name, value in _fields(head.decode())
+            if name.lower() not in _BUILT_BY_PROVIDERS
+        ]
 
     def message(self, reader: Reader, at: datetime) -> bytes:
         """The whole message for one reader, handed off at this moment: CRLF, 7-bit.
 
-        Raises subscribers.addresses.AddressError if the address cannot stand in a header.
+        Raises AddressError if the address cannot stand in a header.
         """
-        raise NotImplementedError
+        return self._message.filled(self._values(reader, at)).encode()
 
     def parts(self, reader: Reader, at: datetime) -> Parts:
-        """The same message in pieces."""
-        raise NotImplementedError
+        """The same message in pieces. Raises AddressError as `message` does."""
+        values = self._values(reader, at)
+        return Parts(
+            subject=self._subject.filled(values),
+            text=self._text.filled(values),
+            html=self._html.filled(values),
+            sender=self._sender,
+            headers={name: form.filled(values) for name, form in self._headers},
+        )
 
     def envelope_sender(self, reader: Reader) -> str:
         """Where bounces go: the reader's own address at the bounce domain, if there is one."""
-        raise NotImplementedError
+        if not self._bounce_domain:
+            return self._address
+        token = tokens.sign(Purpose.BOUNCE, reader.subscriber_id, self._campaign_id)
+        return f"b+{token}@{self._bounce_domain}"
 
     def message_id(self, reader: Reader) -> str:
-        """With its angle brackets; the same whenever this campaign goes to this reader."""
-        raise NotImplementedError
+        """With its angle brackets; the same whenever this campaign goes to this reader.
+
+        A test mail is always a new one, or the mailbox would hide the second as a repetition.
+        """
+        if not reader.subscriber_id:
+            return f"<{secrets.token_hex(16)}@{self._domain}>"
+        token = tokens.sign(Purpose.MESSAGE, reader.subscriber_id, self._campaign_id)
+        return f"<{token}@{self._domain}>"
+
+    def _values(self, reader: Reader, at: datetime) -> _Values:
+        address = reader.address
+        if not _ADDRESS.fullmatch(address):
+            raise AddressError(f"{address!r} cannot stand in a header.")
+        local, _at, domain = address.rpartition("@")
+        return {
+            Slot.NAME: plain_line(reader.name),
+            Slot.ADDRESS: address,
+            Slot.MASKED: f"{local[0]}•••@{domain}",
+            Slot.UNSUBSCRIBE: tokens.sign(
+                Purpose.UNSUBSCRIBE,
+                reader.subscriber_id,
+                reader.mailing_list_id,
+                self._campaign_id,
+            ),
+            Slot.DATE: _date(int(at.timestamp())),
+            Slot.MESSAGE_ID: self.message_id(reader),
+        }
+
+
+class _Form:
+    """Content cut at its slots. Filling is joining: what is filled in is not looked at again."""
+
+    def __init__(self, content: str, write: "Callable[[Marker, str], str]") -> None:
+        pieces = slots.split(content)
+        self._write = write
+        self._pieces = [piece if isinstance(piece, str) else "" for piece in pieces]
+        self._open = [
+            (index, piece) for index, piece in enumerate(pieces) if isinstance(piece, Marker)
+        ]
+        # A slot that stands in several places alike is written once.
+        self._markers = {marker for _index, marker in self._open}
+
+    def filled(self, values: _Values) -> str:
+        written = {
+            marker: self._write(marker, values[marker.slot] or marker.fallback)
+            for marker in self._markers
+        }
+        pieces = self._pieces.copy()
+        for index, marker in self._open:
+            pieces[index] = written[marker]
+        return "".join(pieces)
+
+
+def _in_message(marker: Marker, value: str) -> str:
+    match marker.place:
+        case Place.HEADER:
+            return headers.encoded_words(value)
+        case Place.HTML:
+            return _quoted_printable(_as_html(marker, value))
+        case Place.TEXT:
+            return _quoted_printable(value)
+        case Place.VERBATIM:
+            return value
+
+
+def _as_text(marker: Marker, value: str) -> str:
+    return value
+
+
+def _as_html(marker: Marker, value: str) -> str:
+    return escape(value)
+
+
+def _quoted_printable(value: str) -> str:
+    """As it stands if nothing in it is to be written otherwise: tokens, and most names."""
+    if value.isalnum() and value.isascii() and len(value) < mime.LONGEST_LINE:
+        return value
+    return mime.quoted_printable(value).decode()
+
+
+@lru_cache(maxsize=16)
+def _date(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
+
+
+def _fields(head: str) -> list[tuple[str, str]]:
+    """The fields of a header as they were written, unfolded."""
+    lines = head.replace("\r\n ", " ").split("\r\n")
+    return [
+        (name, value.strip()) for name, _colon, value in (line.partition(":") for line in lines)
+    ]

@@ -8,7 +8,7 @@ from newsletter.content.slots import Place
 
 SOFT_BREAK = b"=\r\n"
 # RFC 2045 section 6.7: 76 octets, of which the last may be the sign of a soft break.
-_LONGEST = 75
+LONGEST_LINE = 75
 
 
 def message(fields: list[str], text: str, html: str) -> bytes:
@@ -35,7 +35,7 @@ def quoted_printable(text: str) -> bytes:
     """One stretch of it; a soft break may follow without making its last line too long."""
     written = binascii.b2a_qp(text.replace("\n", "\r\n").encode(), istext=True)
     start = written.rfind(b"\n") + 1
-    if len(written) - start <= _LONGEST:
+    if len(written) - start <= LONGEST_LINE:
         return written
     cut = len(written) - (3 if written[-3:-2] == b"=" else 1)
     return written[:cut] + SOFT_BREAK + written[cut:]

@@ -272,12 +272,15 @@ class Version(models.Model):
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="versions")
     mailing_list = models.ForeignKey(MailingList, models.PROTECT, related_name="+")
-    subject = models.CharField(max_length=998)
-    # Both still hold their slots; newsletter.content fills them for one reader.
+    # All three still hold their slots; newsletter.content fills them for one reader.
+    subject = models.TextField()
     html = models.TextField()
     text = models.TextField()
     # The whole message in bytes, slots left open: what SMTP is given, filled.
     message = models.BinaryField()
+    # Bytes of HTML that all of its articles take uncut, and whether they were cut to fit (HTM-01).
+    whole_size = models.PositiveIntegerField(default=0)
+    is_excerpt = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     replaced_at = models.DateTimeField(null=True, editable=False)
 
