@@ -1,0 +1,113 @@
+"""Records for operators: who reads, and the evidence of it. Looked at here, made elsewhere."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from subscribers.models import (
+    Consent,
+    Letter,
+    MailingList,
+    Publication,
+    Sender,
+    Subscriber,
+    Subscription,
+    Suppression,
+    Terms,
+)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its stubs only.
+    """Rows that nobody adds, changes or removes by hand."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class UndeletableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its stubs only.
+    """Rows that others hang from."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Publication)
+class PublicationAdmin(UndeletableAdmin):
+    list_display = ["name", "legal_name", "site", "time_zone"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return not Publication.objects.exists()
+
+
+@admin.register(Sender)
+class SenderAdmin(UndeletableAdmin):
+    list_display = ["name", "email", "bounce_domain", "mailer"]
+
+
+@admin.register(MailingList)
+class MailingListAdmin(UndeletableAdmin):
+    list_display = ["name", "slug", "list_id", "rhythm", "is_public"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["list_id", "slug"] if obj else ["list_id"]
+
+
+@admin.register(Terms)
+class TermsAdmin(ReadOnlyAdmin):
+    list_display = ["publication", "number", "wording", "published_at"]
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ReadOnlyAdmin):
+    list_display = ["address", "kind", "mailbox_provider", "created_at"]
+    list_filter = ["kind"]
+    search_fields = ["^identity"]
+    ordering = ["-pk"]
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ["subscriber", "mailing_list", "requested_at", "confirmed_at", "ended_at"]
+    list_select_related = ["subscriber", "mailing_list"]
+    list_filter = ["mailing_list", "end_reason"]
+    search_fields = ["^subscriber__identity"]
+    ordering = ["-pk"]
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    list_display = ["at", "action", "purpose", "address", "mailing_list", "method", "source"]
+    list_select_related = ["mailing_list"]
+    list_filter = ["action", "method"]
+    search_fields = ["^subscriber__identity", "=source"]
+    ordering = ["-pk"]
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(ReadOnlyAdmin):
+    """Lifted by the person's own fresh confirmation, not by hand."""
+
+    list_display = ["key", "reason", "scope", "mailing_list", "created_at", "ends_at", "lifted_at"]
+    list_select_related = ["mailing_list", "publication"]
+    list_filter = ["reason", "scope"]
+    search_fields = ["=key"]
+    ordering = ["-pk"]
+
+
+@admin.register(Letter)
+class LetterAdmin(ReadOnlyAdmin):
+    list_display = ["asked_at", "kind", "subscriber", "attempts", "sent_at", "error"]
+    list_select_related = ["subscriber"]
+    list_filter = ["kind"]
+    search_fields = ["^subscriber__identity", "=message_id"]
+    ordering = ["-pk"]
