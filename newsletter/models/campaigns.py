@@ -162,9 +162,7 @@ class Campaign(models.Model):
         """Stop a campaign that has not started; False if it has."""
         held = Q(status=self.Status.PAUSED, started_at__isnull=True)
         waiting = Campaign.objects.filter(Q(status=self.Status.SCHEDULED) | held, pk=self.pk)
-        return bool(
-            waiting.update(status=self.Status.CANCELLED, finished_at=Now(), trouble="")
-        )
+        return bool(waiting.update(status=self.Status.CANCELLED, finished_at=Now(), trouble=""))
 
     def redraft(self) -> bool:
         """Make a called-off campaign editable again; False if it is not one."""

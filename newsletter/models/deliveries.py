@@ -1,6 +1,7 @@
 """How a campaign is divided among workers, and the ledger of what became of each message."""
 
 import random
+import time
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
@@ -64,9 +65,11 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         The row is locked while it is looked at, rows that others look at are skipped, and the
         clock is the database's, the one that all workers share.
         """
+        asked_at = time.monotonic()
         with transaction.atomic():
             batch = self._locked(self.ready().order_by("lot"))
             if batch:
+                batch.claimed_at = asked_at
                 batch.settle_hand()
                 batch.token = uuid.uuid4()
                 batch.attempts = min(batch.attempts + 1, _MOST_ATTEMPTS)
@@ -82,9 +85,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
                 if batch is None:
                     return
                 batch.settle_hand()
-                self.filter(pk=batch.pk).update(
-                    token=uuid.uuid4(), lease_until=None, in_hand=[]
-                )
+                self.filter(pk=batch.pk).update(token=uuid.uuid4(), lease_until=None, in_hand=[])
 
     def _locked(self, batches: Self) -> "Batch | None":
         return (
@@ -113,6 +114,8 @@ class Batch(models.Model):
     # Claims since it last moved on: how long it rests when nobody takes our mail.
     attempts = models.PositiveSmallIntegerField(default=0)
     finished_at = models.DateTimeField(null=True)
+    # When this worker asked for it, by this worker's own clock; not in the row.
+    claimed_at = 0.0
 
     objects = BatchQuerySet.as_manager()
 
@@ -161,9 +164,7 @@ class Batch(models.Model):
         ahead = self.campaign.periods_at_start().filter(
             subscriber__gt=self.position, subscriber__lte=self.last
         )
-        return list(
-            ahead.order_by("subscriber").values_list("subscriber", flat=True).distinct()
-        )
+        return list(ahead.order_by("subscriber").values_list("subscriber", flat=True).distinct())
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -260,6 +261,20 @@ _LEDGER = (
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
+class DeferralQuerySet(models.QuerySet["Deferral"]):
+    def due(self) -> Self:
+        return self.filter(due_at__lte=Now())
+
+    def put(self, deferrals: "list[Deferral]") -> None:
+        """Whole rows, whatever stood there: writing them twice is writing them once."""
+        self.bulk_create(
+            deferrals,
+            update_conflicts=True,
+            unique_fields=["campaign", "subscriber"],
+            update_fields=["batch", "attempts", "due_at", "code", "text"],
+        )
+
+
 class Deferral(models.Model):
     """A reader to be tried again: how often it was tried, when next, what the server said."""
 
@@ -272,6 +287,8 @@ class Deferral(models.Model):
     due_at = models.DateTimeField()
     code = models.CharField(max_length=20, blank=True)
     text = models.CharField(max_length=500, blank=True)
+
+    objects = DeferralQuerySet.as_manager()
 
     class Meta:
         constraints = [
