@@ -6,9 +6,13 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
+
+from newsletter import stopping
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Celery would run the system checks and ignore what they say; we run them and obey.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 logger = logging.getLogger(__name__)
 
@@ -19,14 +23,29 @@ app.autodiscover_tasks()
 _stopping = threading.Event()
 
 
+@worker_init.connect
+def refuse_errors(**_: Any) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
+    from config import checks
+
+    try:
+        checks.refuse_errors()
+    except ImproperlyConfigured as error:
+        # Celery swallows exceptions of its signals; an exit it lets through.
+        raise SystemExit(str(error)) from None
+
+
 @worker_ready.connect
 def start_heartbeat(**_: Any) -> None:
     threading.Thread(target=_beat, name="heartbeat", daemon=True).start()
 
 
 @worker_shutting_down.connect
-def stop_heartbeat(**_: Any) -> None:
+def stop(**_: Any) -> None:
+    """The heartbeat ends, and whoever sends finishes and writes down what is in hand."""
     _stopping.set()
+    stopping.stop()
 
 
 def _beat() -> None:
@@ -42,11 +61,15 @@ def _look() -> None:
     from kombu.exceptions import OperationalError
 
     from newsletter.tasks import look_for_due_campaigns
-    from subscribers.tasks import look_for_due_letters
+    from subscribers.tasks import look_for_due_letters, look_for_forgotten_sign_ups
 
     try:
         look_for_due_letters()
         look_for_due_campaigns()
+        look_for_forgotten_sign_ups()
     except (DatabaseError, OperationalError) as error:
         logger.warning("The heartbeat missed a beat: %s", error)
         connection.close()
+    except Exception:
+        # Ours, so loudly; but a worker whose heart stopped would be deaf without a sign of it.
+        logger.exception("The heartbeat stumbled")
