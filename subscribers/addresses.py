@@ -129,7 +129,7 @@ def _refuse_long(address: Address) -> None:
         or len(address.domain) > LONGEST_DOMAIN
         or len(str(address).encode()) > LONGEST_ADDRESS
     ):
-        raise AddressError(_("The address is too long: mail servers refuse it."))
+        raise AddressError(_too_long())
 
 
 def _reason(text: str, error: EmailNotValidError) -> str:
@@ -137,9 +137,15 @@ def _reason(text: str, error: EmailNotValidError) -> str:
         return _("Enter your email address.")
     if not settings.SMTPUTF8 and not text.rpartition("@")[0].isascii():
         return _("We cannot yet write to addresses with special letters before the @.")
+    if len(text.encode()) > LONGEST_ADDRESS:
+        return _too_long()
     if "@" not in text:
         return _("Enter an address with an @, like name@example.com.")
     return _("That does not look like an email address. Check it and try again.")
+
+
+def _too_long() -> str:
+    return _("The address is too long: mail servers refuse it.")
 
 
 def _keyed_hash(key: str, purpose: str, text: str) -> str:

@@ -1,0 +1,60 @@
+"""What the reader's tests share."""
+
+import re
+
+import pytest
+from django.core import mail
+
+from subscribers.tasks import send_letters
+
+
+@pytest.fixture
+def form(publication, briefing):
+    """What a browser sends when somebody fills in the form; say what is different."""
+
+    def form(email="ann@example.com", **other):
+        filled = {
+            "email": email,
+            "name": "",
+            "lists": ["morning-briefing"],
+            "agree": "on",
+            "reference": "",
+            "terms": "1",
+            "page": "/articles/the-ferry-returns/",
+            "language": "en",
+        } | other
+        return {name: value for name, value in filled.items() if value is not None}
+
+    return form
+
+
+@pytest.fixture
+def sign_up(client, form):
+    """Fill in the form and send it."""
+
+    def sign_up(email="ann@example.com", headers=None, **other):
+        return client.post("/sign-up/", form(email, **other), headers=headers)
+
+    return sign_up
+
+
+@pytest.fixture
+def letters():
+    """Let a worker send what is due; all mails that went out so far."""
+
+    def letters():
+        send_letters()
+        return mail.outbox
+
+    return letters
+
+
+@pytest.fixture
+def link():
+    """The path of a link of one kind ("c", "b", "u", "r") in a mail or a page."""
+
+    def link(kind, source):
+        text = source.body if hasattr(source, "body") else source.content.decode()
+        return re.search(rf"/{kind}/\w+", text)[0]
+
+    return link
