@@ -1,1 +1,208 @@
 """System checks: each names what is wrong and what to do about it."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core import mail
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+_SHORTEST_KEY = 32
+_FEWEST_CHARACTERS = 8
+_SAFE_REDIS_POLICY = "noeviction"
+
+
+def refuse_errors() -> None:
+    """What every process that serves or sends calls first. Raises ImproperlyConfigured."""
+    errors = [message for message in run_checks() if message.is_serious()]
+    if errors:
+        words = "\n".join(f"- {error.msg}\n  {error.hint or ''}" for error in errors)
+        raise ImproperlyConfigured(f"Broadsheet does not start like this:\n{words}")
+
+
+@register
+def check_everywhere(**_: Any) -> list[CheckMessage]:
+    return [*_keys(), *_proxies(), *_mailer(), *_plain_smtp()]
+
+
+@register
+def check_production(**_: Any) -> list[CheckMessage]:
+    """What may be so on a laptop and never on the internet."""
+    if settings.LAPTOP:
+        return []
+    return [*_debug(), *_secret_key(), *_site(), *_mail_leaves(), *_webhooks(), *_foundation()]
+
+
+@register(deploy=True)
+def check_redis(**_: Any) -> list[CheckMessage]:
+    if not settings.REDIS_URL:
+        return []
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=3) as client:
+            policy = client.info("memory").get("maxmemory_policy")
+    except redis.RedisError as error:
+        return [_risky(5, f"Redis does not answer: {error}", "Start it, or correct REDIS_URL.")]
+    if policy in {_SAFE_REDIS_POLICY, None}:
+        return []
+    return [
+        _risky(
+            6,
+            f"Redis throws entries away when it is full ({policy}): queued work would vanish.",
+            "Set `maxmemory-policy noeviction` in its configuration.",
+        )
+    ]
+
+
+def _keys() -> Iterator[CheckMessage]:
+    if not _secret():
+        yield _wrong(1, "SECRET_KEY is not set.", _HOW_TO_MAKE_A_KEY)
+    if not settings.LINK_KEYS:
+        yield _wrong(
+            2,
+            "LINK_KEYS is set and empty: no link in a mail could be signed.",
+            "Name at least one key, or unset it to have one derived from SECRET_KEY.",
+        )
+
+
+def _secret() -> str:
+    try:
+        return settings.SECRET_KEY
+    except ImproperlyConfigured:
+        return ""
+
+
+def _proxies() -> Iterator[CheckMessage]:
+    for network in settings.TRUSTED_PROXIES:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield _wrong(
+                3,
+                f"TRUSTED_PROXIES holds {network!r}: {error}.",
+                "Write addresses or networks with commas between: 10.0.0.0/8,192.0.2.7.",
+            )
+
+
+def _mailer() -> Iterator[CheckMessage]:
+    """Build the mailer once: what it lacks it says now, not to the first reader."""
+    try:
+        mail.mailers["default"]
+    except ImproperlyConfigured as error:
+        yield _wrong(4, f"The mailer cannot be used: {error}", _remedy_for_mailer(str(error)))
+
+
+def _remedy_for_mailer(error: str) -> str:
+    lacking = re.search(r"must define '(\w+)'", error)
+    if not lacking:
+        return "See the configuration table in README.md."
+    return f"Set ANYMAIL_{settings.EMAIL_PROVIDER.upper()}_{lacking[1].upper()}."
+
+
+def _plain_smtp() -> Iterator[CheckMessage]:
+    if not settings.EMAIL_URL:
+        return
+    options = settings.MAILERS["default"]["OPTIONS"]
+    host = options["host"]
+    if options.get("use_tls") or options.get("use_ssl") or _is_near(host):
+        return
+    yield _risky(
+        1,
+        f"Mail travels to {host} unencrypted, readers' addresses and sign-in included.",
+        "Write EMAIL_URL with smtp+tls:// (STARTTLS) or smtp+ssl://.",
+    )
+
+
+def _is_near(host: str) -> bool:
+    """A name without a dot, or an address that is not routed: the same machine or network."""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host
+
+
+def _debug() -> Iterator[CheckMessage]:
+    if settings.DEBUG:
+        yield _wrong(
+            10,
+            "DEBUG is on: error pages would show secrets to everybody.",
+            "Unset DEBUG, or say ENVIRONMENT=laptop if this is no public site.",
+        )
+
+
+def _secret_key() -> Iterator[CheckMessage]:
+    key = _secret()
+    is_weak = len(key) < _SHORTEST_KEY or len(set(key)) < _FEWEST_CHARACTERS
+    if key and (is_weak or key.startswith("django-insecure")):
+        yield _wrong(11, "SECRET_KEY is short or a default: it can be guessed.", _HOW_TO_MAKE_A_KEY)
+
+
+def _site() -> Iterator[CheckMessage]:
+    if not settings.SITE_HOST:
+        yield _wrong(
+            12,
+            "SITE_URL is not set: no link in a mail would lead anywhere.",
+            "Set it to the public address of this site, like https://news.example.org.",
+        )
+    elif not settings.SITE_IS_SECURE:
+        yield _wrong(
+            13,
+            f"SITE_URL is {settings.SITE_URL}: mail programs refuse one-click links without TLS.",
+            "Serve the site over TLS and write https:// (RFC 8058 asks for it).",
+        )
+    if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+        yield _wrong(
+            14,
+            "ALLOWED_HOSTS admits any host name, or none.",
+            "Name the hosts of this site, or unset it to allow that of SITE_URL.",
+        )
+
+
+def _mail_leaves() -> Iterator[CheckMessage]:
+    if not (settings.EMAIL_PROVIDER or settings.EMAIL_URL):
+        yield _wrong(
+            15,
+            "No mail would leave: the local mailbox is for laptops.",
+            "Set EMAIL_PROVIDER with its keys, or EMAIL_URL to an SMTP relay.",
+        )
+
+
+def _webhooks() -> Iterator[CheckMessage]:
+    secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
+    if settings.EMAIL_PROVIDER and ":" not in secret:
+        yield _wrong(
+            16,
+            "ANYMAIL_WEBHOOK_SECRET is missing: anybody could report bounces of our readers.",
+            'Set it to "name:password" and give both to the provider with the webhook\'s address.',
+        )
+
+
+def _foundation() -> Iterator[CheckMessage]:
+    if settings.ON_SQLITE:
+        yield _risky(
+            2,
+            "The site runs on SQLite: one machine, one writer at a time.",
+            "Set DATABASE_URL to a PostgreSQL database before the list grows.",
+        )
+    if settings.EMBEDDED:
+        yield _risky(
+            3,
+            "There is no Redis: run exactly one worker, and attempts are counted per process.",
+            "Set REDIS_URL.",
+        )
+
+
+_HOW_TO_MAKE_A_KEY = (
+    "Make one with `python -c 'import secrets; print(secrets.token_urlsafe(50))'`, keep it."
+)
+
+
+def _wrong(number: int, what: str, remedy: str) -> Error:
+    return Error(what, hint=remedy, id=f"broadsheet.E{number:03}")
+
+
+def _risky(number: int, what: str, remedy: str) -> Warning:
+    return Warning(what, hint=remedy, id=f"broadsheet.W{number:03}")

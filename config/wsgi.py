@@ -4,8 +4,9 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
+from config.checks import refuse_errors
+
 application = get_wsgi_application()
-call_command("check", verbosity=0)
+refuse_errors()

@@ -1,0 +1,153 @@
+"""Reading the environment: each value is understood or refused in words, never guessed at."""
+
+import json
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import environ
+from anymail import backends
+from django.core.exceptions import ImproperlyConfigured
+
+# django-environ's spelling: what each scheme means to the server, and the port it is spoken on.
+_SMTP: dict[str, tuple[dict[str, bool], int]] = {
+    "smtp": ({}, 25),
+    "smtp+tls": ({"use_tls": True}, 587),
+    "smtps": ({"use_tls": True}, 587),
+    "smtp+ssl": ({"use_ssl": True}, 465),
+}
+_DATABASES = {"postgres", "postgresql", "psql", "pgsql", "sqlite"}
+_REDIS = {"redis", "rediss", "unix"}
+_YES = {"true", "yes", "on", "1"}
+_NO = {"false", "no", "off", "0", ""}
+# Modules of Anymail that are not providers: its foundations, test doubles, and an old name.
+_NOT_PROVIDERS = {"base", "base_requests", "console", "test", "sendinblue"}
+
+PROVIDERS = sorted(
+    {module.name for module in pkgutil.iter_modules(backends.__path__)} - _NOT_PROVIDERS
+)
+
+
+class Environment:
+    """The variables a process was started with."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._variables.get(name, default).strip()
+
+    def yes(self, name: str, default: bool) -> bool:
+        word = self.text(name, str(default)).lower()
+        if word not in _YES | _NO:
+            raise ImproperlyConfigured(f"{name} is {word!r}; write yes or no.")
+        return word in _YES
+
+    def number(self, name: str, default: float) -> float:
+        text = self.text(name) or str(default)
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise ImproperlyConfigured(f"{name} is {text!r}; write a number, like {default}.")
+        return number
+
+    def count(self, name: str, default: int) -> int:
+        return int(self.number(name, default))
+
+    def words(self, name: str, default: list[str]) -> list[str]:
+        """A list, separated by commas."""
+        if name not in self._variables:
+            return default
+        return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def keys(self, name: str, default: dict[str, str]) -> dict[str, str]:
+        """Numbered keys, "2:newest,1:older", in the order written."""
+        entries = [entry.partition(":") for entry in self.words(name, [])]
+        wrong = [number for number, _colon, key in entries if not (number.isdigit() and key)]
+        if wrong or len({number for number, _colon, _key in entries}) < len(entries):
+            raise ImproperlyConfigured(
+                f"{name} must be numbered keys like '2:newest-key,1:older-key', each number once."
+            )
+        return {number: key for number, _colon, key in entries} or default
+
+    def database(self, name: str, default: str) -> dict[str, Any]:
+        url = self.text(name) or default
+        _split(name, url, _DATABASES, "postgres://user:password@host/database")
+        return dict(environ.Env.db_url_config(url))
+
+    def redis(self, name: str) -> str:
+        url = self.text(name)
+        if url:
+            _split(name, url, _REDIS, "redis://host:6379/0")
+        return url
+
+    def smtp(self, name: str) -> dict[str, Any]:
+        """The mailer that an SMTP address stands for, with Django 6.1's names of its options."""
+        url = _split(name, self.text(name), set(_SMTP), "smtp+tls://user:password@host:587")
+        security, usual_port = _SMTP[url.scheme]
+        if not url.hostname or url.query or url.path.strip("/"):
+            raise ImproperlyConfigured(f"{name} must be scheme://user:password@host:port, no more.")
+        if "use_tls" in security and url.port == 465:
+            raise ImproperlyConfigured(
+                f"{name} names port 465, which speaks TLS from the start: write smtp+ssl://. "
+                "(smtps:// and smtp+tls:// mean STARTTLS, usually on port 587.)"
+            )
+        # unquote, not unquote_plus as django-environ has it: a plus in a password is a plus.
+        options = {
+            "host": url.hostname,
+            "port": url.port or usual_port,
+            "username": unquote(url.username or ""),
+            "password": unquote(url.password or ""),
+            "timeout": 30,
+            **security,
+        }
+        return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
+
+    def provider(self, name: str) -> str:
+        """Anymail's name of a provider, however it was written: "Amazon SES", "amazon-ses"."""
+        provider = self.text(name).lower().replace("-", "_").replace(" ", "_")
+        if provider and provider not in PROVIDERS:
+            raise ImproperlyConfigured(
+                f"{name} is {provider!r}, which Anymail does not know. "
+                f"It knows: {', '.join(PROVIDERS)}."
+            )
+        return provider
+
+    def anymail(self) -> dict[str, Any]:
+        """Anymail's own settings: every variable that begins with ANYMAIL_."""
+        return {
+            name.removeprefix("ANYMAIL_"): _anymail_value(name, value)
+            for name, value in sorted(self._variables.items())
+            if name.startswith("ANYMAIL_") and value
+        }
+
+
+def _split(name: str, url: str, schemes: set[str], example: str) -> SplitResult:
+    """The parts of an address. What is wrong is said without repeating it: it holds a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  Asking for it is what checks it.
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not an address like {example}: {error}") from None
+    if parts.scheme not in schemes:
+        raise ImproperlyConfigured(
+            f"{name} must begin with one of {', '.join(sorted(schemes))}, like {example}."
+        )
+    return parts
+
+
+def _anymail_value(name: str, value: str) -> Any:
+    """Keys and secrets are text; switches, timeouts and JSON objects are what they look like."""
+    if value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if name.endswith("_TIMEOUT"):
+        return float(value)
+    if value.startswith(("{", "[")):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name} is not valid JSON: {error}") from None
+    return value
