@@ -13,8 +13,7 @@ from newsletter.content.slots import Place
 FOLD = "\r\n "
 _LINE = 78
 # With room for the longest name of a field before the first word.
-LONGEST_WORD = 60
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
+_WORD = 60
 _PLAIN = re.compile(rb"[A-Za-z0-9!*+/-]")
 
 
@@ -31,25 +30,19 @@ def unstructured(name: str, text: str) -> str:
     return f"{name}: {FOLD.join(pieces)}"
 
 
-def phrase(text: str) -> str:
-    """A display name: bare, quoted or encoded, so that it can never be read as an address."""
-    if not text.isascii() or "=?" in text or len(text) > LONGEST_WORD:
+def named(name: str, address: str) -> str:
+    """`name <address>`: the name quoted or encoded, so that it can never be read as an address."""
+    if not name:
+        return f"<{address}>"
+    written = _phrase(name)
+    return f"{written}{FOLD if len(written) + len(address) > _WORD else ' '}<{address}>"
+
+
+def _phrase(text: str) -> str:
+    if not text.isascii() or "=?" in text or len(text) > _WORD:
         return encoded_words(text)
-    if _ATOMS.fullmatch(text):
-        return text
-    return quoted(text)
-
-
-def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def mailbox(name: str, address: str) -> str:
-    if not name:
-        return address
-    written = phrase(name)
-    return f"{written}{FOLD if len(written) + len(address) > LONGEST_WORD else ' '}<{address}>"
 
 
 def encoded_words(text: str) -> str:
@@ -60,7 +53,7 @@ def encoded_words(text: str) -> str:
 
 
 def _parts(text: str, encode: Callable[[str], str]) -> Iterator[str]:
-    room = LONGEST_WORD - len("=?utf-8?q??=")
+    room = _WORD - len("=?utf-8?q??=")
     part = ""
     for character in text:
         if len(encode(part + character)) > room:

@@ -83,7 +83,7 @@ class Issue:
         sender = self.sender
         reply_to = [f"Reply-To: {sender.reply_to}"] if sender.reply_to else []
         return [
-            f"From: {headers.mailbox(slots.line(sender.name), sender.email)}",
+            f"From: {headers.named(slots.line(sender.name), sender.email)}",
             f"To: {Marker(Slot.ADDRESS)}",
             *reply_to,
             headers.unstructured("Subject", self.subject),
@@ -97,11 +97,7 @@ class Issue:
 
     def _list_fields(self) -> Iterator[str]:
         owner = self.sender.reply_to or self.sender.email
-        phrase = self._list_name
-        written = headers.quoted(phrase)
-        if not phrase.isascii() or "=?" in phrase or len(written) > headers.LONGEST_WORD:
-            written = headers.encoded_words(phrase)
-        yield f"List-Id: {written}{headers.FOLD}<{self.mailing_list.list_id}>"
+        yield f"List-Id: {headers.named(self._list_name, self.mailing_list.list_id)}"
         # One address alone, as it is: never folded, never encoded (UNS-01 to UNS-03).
         yield f"List-Unsubscribe: <{self.unsubscribe_url}>"
         yield "List-Unsubscribe-Post: List-Unsubscribe=One-Click"

@@ -51,7 +51,9 @@ class Parts(NamedTuple):
     headers: dict[str, str]
 
 
-type _Values = dict[Slot, str]
+# What fills the slots for one reader, in the order of Slot.
+type _Values = tuple[str, ...]
+_PLACE_OF = {slot: index for index, slot in enumerate(Slot)}
 
 
 class Mailing:
@@ -69,9 +71,9 @@ class Mailing:
         # From the frozen message, not from rows that may have changed since.
         head = compiled.partition(b"\r\n\r\n")[0]
         author = BytesHeaderParser(policy=policy.default).parsebytes(head)["From"]
-        self._sender = str(author)
-        self._address = author.addresses[0].addr_spec
-        self._domain = author.addresses[0].domain
+        self._sender: str = str(author)
+        self._address: str = author.addresses[0].addr_spec
+        self._domain: str = author.addresses[0].domain
         self._headers = [
             (name, _Form(value, _as_text))
             for name, value in _fields(head.decode())
@@ -118,19 +120,17 @@ class Mailing:
         if not _ADDRESS.fullmatch(address):
             raise AddressError(f"{address!r} cannot stand in a header.")
         local, _at, domain = address.rpartition("@")
-        return {
-            Slot.NAME: plain_line(reader.name),
-            Slot.ADDRESS: address,
-            Slot.MASKED: f"{local[0]}•••@{domain}",
-            Slot.UNSUBSCRIBE: tokens.sign(
-                Purpose.UNSUBSCRIBE,
-                reader.subscriber_id,
-                reader.mailing_list_id,
-                self._campaign_id,
-            ),
-            Slot.DATE: _date(int(at.timestamp())),
-            Slot.MESSAGE_ID: self.message_id(reader),
-        }
+        unsubscribe = tokens.sign(
+            Purpose.UNSUBSCRIBE, reader.subscriber_id, reader.mailing_list_id, self._campaign_id
+        )
+        return (
+            _plain(reader.name),
+            address,
+            f"{local[0]}•••@{domain}",
+            unsubscribe,
+            _date(int(at.timestamp())),
+            self.message_id(reader),
+        )
 
 
 class _Form:
@@ -140,20 +140,21 @@ class _Form:
         pieces = slots.split(content)
         self._write = write
         self._pieces = [piece if isinstance(piece, str) else "" for piece in pieces]
-        self._open = [
-            (index, piece) for index, piece in enumerate(pieces) if isinstance(piece, Marker)
-        ]
+        places: dict[Marker, list[int]] = {}
+        for index, piece in enumerate(pieces):
+            if isinstance(piece, Marker):
+                places.setdefault(piece, []).append(index)
         # A slot that stands in several places alike is written once.
-        self._markers = {marker for _index, marker in self._open}
+        self._open = [
+            (marker, _PLACE_OF[marker.slot], indexes) for marker, indexes in places.items()
+        ]
 
     def filled(self, values: _Values) -> str:
-        written = {
-            marker: self._write(marker, values[marker.slot] or marker.fallback)
-            for marker in self._markers
-        }
         pieces = self._pieces.copy()
-        for index, marker in self._open:
-            pieces[index] = written[marker]
+        for marker, value, indexes in self._open:
+            written = self._write(marker, values[value] or marker.fallback)
+            for index in indexes:
+                pieces[index] = written
         return "".join(pieces)
 
 
@@ -182,6 +183,11 @@ def _quoted_printable(value: str) -> str:
     if value.isalnum() and value.isascii() and len(value) < mime.LONGEST_LINE:
         return value
     return mime.quoted_printable(value).decode()
+
+
+def _plain(name: str) -> str:
+    """Most names are one line of plain letters as they are; asking that is cheaper."""
+    return name if name.isalpha() and name.isascii() else plain_line(name)
 
 
 @lru_cache(maxsize=16)

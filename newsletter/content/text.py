@@ -13,7 +13,6 @@ _BLOCKS = {
 }  # fmt: skip
 # No-break spaces are the author's and stay.
 _SPACES = re.compile(r"[ \t\n]+")
-_UNDERLINES = {"h2": "-", "h3": "~"}
 
 
 class Letter:
@@ -45,14 +44,16 @@ class Letter:
 
     def _block(self, element: Element, width: int) -> str:
         match element.tag:
-            case "h2" | "h3" as tag:
-                return heading(self._line(element.children), _UNDERLINES[tag], width)
+            case "h2":
+                return heading(self._line(element.children), "~", width)
             case "ul" | "ol":
                 return "\n".join(self._items(element, width))
             case "blockquote":
                 return _indented("\n\n".join(self._blocks(element.children, width - 2)), "> ", "> ")
             case "hr":
                 return "* * *"
+            case "figure":
+                return "\n".join(self._blocks(element.children, width))
             case "table":
                 return "\n".join(self._rows(element, width))
             case _:
