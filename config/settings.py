@@ -124,6 +124,8 @@ if ON_SQLITE:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
     }
+    # Tests use a file too: threads on a database in memory lock each other in ways of their own.
+    DATABASES["default"]["TEST"] = {"NAME": DATA / "test.sqlite3"}
 else:
     DATABASES["default"].setdefault("CONN_MAX_AGE", env.number("CONN_MAX_AGE", 60))
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

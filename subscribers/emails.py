@@ -48,7 +48,9 @@ class LetterMessage(EmailMultiAlternatives):
     """A message whose bytes are 7-bit, and whose List-* headers stand there letter by letter."""
 
     def message(self, *, policy: Any = email.policy.default) -> email.message.EmailMessage:
-        built = super().message(policy=policy.clone(header_factory=_HEADERS, cte_type="7bit"))
+        # 76: what RFC 2045 leaves for a line in quoted-printable.
+        mine = policy.clone(header_factory=_HEADERS, cte_type="7bit", max_line_length=76)
+        built = super().message(policy=mine)
         for part in built.walk():
             if part.get_content_maintype() == "text":
                 part.set_content(

@@ -43,6 +43,7 @@ class LetterQuerySet(models.QuerySet["Letter"]):
                     subscriber=subscriber,
                     subscription=subscription,
                     abuse_key=abuse_key,
+                    due_at=Now(),
                 )
         except IntegrityError:
             # Another spelling of the mailbox asked at the same moment.

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core import mail
 
+from config.celery import app
 from subscribers.tasks import send_letters
 
 
@@ -58,3 +59,11 @@ def link():
         return re.search(rf"/{kind}/\w+", text)[0]
 
     return link
+
+
+@pytest.fixture
+def eager():
+    """What is published is done on the spot."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
