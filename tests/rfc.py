@@ -30,19 +30,21 @@ _LIST_ID = re.compile(
     rb'(?:"(?:[^"\\\r\n]|\\.|\r\n )*" ?|(?:=\?[^?\s]+\?[bq]\?[^?\s]*\?=(?: |\r\n )*)+|(?:%s ?)+)?'
     rb"(?:\r\n )?<%s>" % (_ATOM, _DOT_ATOM)
 )
+# A laptop's own pages are the only ones that need no TLS.
+_ONE_CLICK = re.compile(rb"<(?:https://|http://(?:localhost|127\.0\.0\.1)[:/])")
 _MESSAGE_ID = re.compile(rb"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)>")
 
 
-def findings(raw, *, bulk=True, secure=True):
-    """`bulk=False` for letters a person asked for; `secure=False` where the site is a laptop's."""
+def findings(raw, *, bulk=True):
+    """`bulk=False` for letters that a person asked for: they have no list."""
     head, separator, _body = raw.partition(b"\r\n\r\n")
     fields = _fields(head)
     found = [*_of_bytes(raw), *_of_head(head, fields), *_of_identity(fields)]
     if not separator:
         found.append("MSG-05 the header never ends")
     if bulk:
-        found += _of_list(fields, secure)
-    return found + _of_parts(raw)
+        found += _of_list(fields)
+    return [*found, *_of_parts(raw)]
 
 
 def _of_bytes(raw):
@@ -144,16 +146,15 @@ def _of_date(written):
         yield "MSG-11 the Date is not one"
 
 
-def _of_list(fields, secure):
+def _of_list(fields):
     values = {name.lower(): value for name, value in fields}
     unsubscribe = values.get("list-unsubscribe", b"")
-    scheme = b"https" if secure else b"https?"
     if b"=?" in unsubscribe:
         yield "UNS-02 List-Unsubscribe is encoded"
     addresses = re.split(rb",(?: |\r\n )*", unsubscribe.strip())
     if not all(re.fullmatch(rb"<[!-;=?-~]+>", address) for address in addresses):
         yield "UNS-03 List-Unsubscribe is not <uri>[, <uri>]"
-    if sum(bool(re.match(rb"<%s://" % scheme, address)) for address in addresses) != 1:
+    if sum(bool(_ONE_CLICK.match(address)) for address in addresses) != 1:
         yield "UNS-01 List-Unsubscribe has not exactly one https address"
     if values.get("list-unsubscribe-post", b"").strip() != b"List-Unsubscribe=One-Click":
         yield "UNS-04 List-Unsubscribe-Post"

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from newsletter.content import slots, tree, urls
 from newsletter.models import Article, Campaign
 from subscribers.addresses import Address
-from subscribers.models import MailingList, Sender
+from subscribers.models import MailingList, Publication, Sender
 
 # RFC 2919 section 3: dot-atoms, at least two.
 _LIST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+")
@@ -26,17 +26,22 @@ def problems(
     campaign: Campaign, articles: list[Article], mailing_lists: list[MailingList]
 ) -> list[str]:
     return [
-        *_problems_of_law(campaign),
+        *_problems_of_publication(campaign.publication),
         *_problems_of_lists(mailing_lists),
         *_problems_of_articles(articles),
         *_problems_of_subject(campaign, articles),
     ]
 
 
-def _problems_of_law(campaign: Campaign) -> Iterator[str]:
-    for label in campaign.publication.missing_for_sending():
+def _problems_of_publication(publication: Publication) -> Iterator[str]:
+    for label in publication.missing_for_sending():
         yield _("Enter the publication’s %(missing)s: the law wants it in every mail.") % {
             "missing": label
+        }
+    site = publication.url("/")
+    if not site.startswith(("https://", "http://") if settings.LAPTOP else "https://"):
+        yield _("The publication’s site is “%(site)s”; links in mail must begin with https://.") % {
+            "site": site
         }
 
 

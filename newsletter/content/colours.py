@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+_LIGHT_PAPER = (0xFB, 0xFA, 0xF7)
 _DARK_SHEET = (0x1E, 0x1D, 0x1A)
 _READABLE = 5.0
 _WHITE = "#ffffff"
@@ -17,14 +18,15 @@ class Accent(NamedTuple):
 
 def accent(colour: str) -> Accent:
     """The colour, what is written on it, and both again for dark mode."""
-    dark = _on_dark(_rgb(colour))
-    return Accent(colour, _ink_on(_rgb(colour)), _hex(dark), _ink_on(dark))
+    light = _readable(_rgb(colour), _LIGHT_PAPER, -8)
+    dark = _readable(_rgb(colour), _DARK_SHEET, 8)
+    return Accent(_hex(light), _ink_on(light), _hex(dark), _ink_on(dark))
 
 
-def _on_dark(colour: tuple[int, ...]) -> tuple[int, ...]:
-    """The colour, mixed with white until it can be read on the dark sheet."""
-    while _contrast(colour, _DARK_SHEET) < _READABLE:
-        colour = tuple(min(255, value + 8) for value in colour)
+def _readable(colour: tuple[int, ...], ground: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """The colour, made darker or lighter until it can be read on this ground."""
+    while _contrast(colour, ground) < _READABLE:
+        colour = tuple(min(255, max(0, value + step)) for value in colour)
     return colour
 
 

@@ -6,6 +6,7 @@ Python's own policies encode long List-Unsubscribe addresses, which mailbox prov
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from email.header import decode_header, make_header
 
 from newsletter.content import slots
 from newsletter.content.slots import Place
@@ -38,9 +39,30 @@ def named(name: str, address: str) -> str:
     return f"{written}{FOLD if len(written) + len(address) > _WORD else ' '}<{address}>"
 
 
+def unencoded(name: str, address: str) -> str:
+    """The same for who encodes it himself: a provider's API."""
+    return f"{_quoted(name)} <{address}>" if name else address
+
+
+def read_named(written: str) -> tuple[str, str]:
+    """Name and address of what `named` wrote, unfolded.
+
+    Python's parser of addresses leaves a space between two encoded words of a name.
+    """
+    phrase, _bracket, address = written.removesuffix(">").rpartition("<")
+    phrase = phrase.strip()
+    if phrase.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", phrase[1:-1]), address
+    return str(make_header(decode_header(phrase))), address
+
+
 def _phrase(text: str) -> str:
     if not text.isascii() or "=?" in text or len(text) > _WORD:
         return encoded_words(text)
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -2,11 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import policy
-from email.parser import BytesHeaderParser
 from email.utils import format_datetime
 from functools import lru_cache
 from html import escape
@@ -69,14 +67,13 @@ class Mailing:
         self._text = _Form(version.text, _as_text)
         self._html = _Form(version.html, _as_html)
         # From the frozen message, not from rows that may have changed since.
-        head = compiled.partition(b"\r\n\r\n")[0]
-        author = BytesHeaderParser(policy=policy.default).parsebytes(head)["From"]
-        self._sender: str = str(author)
-        self._address: str = author.addresses[0].addr_spec
-        self._domain: str = author.addresses[0].domain
+        fields = list(_fields(compiled.partition(b"\r\n\r\n")[0].decode()))
+        name, self._address = headers.read_named(dict(fields)["From"])
+        self._sender = headers.unencoded(name, self._address)
+        self._domain = self._address.rpartition("@")[2]
         self._headers = [
             (name, _Form(value, _as_text))
-            for name, value in _fields(head.decode())
+            for name, value in fields
             if name.lower() not in _BUILT_BY_PROVIDERS
         ]
 
@@ -195,9 +192,8 @@ def _date(second: int) -> str:
     return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
-def _fields(head: str) -> list[tuple[str, str]]:
+def _fields(head: str) -> Iterator[tuple[str, str]]:
     """The fields of a header as they were written, unfolded."""
-    lines = head.replace("\r\n ", " ").split("\r\n")
-    return [
-        (name, value.strip()) for name, _colon, value in (line.partition(":") for line in lines)
-    ]
+    for line in head.replace(headers.FOLD, " ").split("\r\n"):
+        name, _colon, value = line.partition(":")
+        yield name, value.strip()

@@ -33,7 +33,8 @@ def message(fields: list[str], text: str, html: str) -> bytes:
 
 def quoted_printable(text: str) -> bytes:
     """One stretch of it; a soft break may follow without making its last line too long."""
-    written = binascii.b2a_qp(text.replace("\n", "\r\n").encode(), istext=True)
+    # It breaks lines as the first line of the text ends: one way in, one way out.
+    written = binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n")
     start = written.rfind(b"\n") + 1
     if len(written) - start <= LONGEST_LINE:
         return written

@@ -1,0 +1,122 @@
+"""Whatever people write, in whatever script: the message parses back to it, and is well-formed."""
+
+import datetime
+import quopri
+from email import policy
+from email.parser import BytesParser
+from html import escape, unescape
+
+import pytest
+from anymail.utils import parse_single_address
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from newsletter.content import Mailing, Reader, compile_versions, headers, mime, slots
+from subscribers.validators import plain_line
+from tests.rfc import findings
+
+AT = datetime.datetime(2026, 11, 24, 6, 30, tzinfo=datetime.UTC)
+
+anything = st.characters(codec="utf-8", exclude_characters="\x00")
+awkward = st.sampled_from(
+    [*"\r\n\t\x0b\x0c\x1c\x85\u2028\u202e\ufdd0\ufdd1=?._ \"\\<>&'é🚢ش", "=?"]
+)
+# Long runs of the awkward, and of everything else.
+texts = st.lists(anything | awkward, max_size=90).map("".join)
+lines = texts.map(slots.line).filter(bool)
+
+keep_fixtures = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def squeezed(text):
+    return "".join(text.split())
+
+
+def parsed(raw):
+    message = BytesParser(policy=policy.default).parsebytes(raw)
+    text, html = (part.get_content() for part in message.iter_parts())
+    return message, text, html
+
+
+@keep_fixtures
+@given(subject=lines, headline=lines, body=texts, paper=lines, list_name=lines)
+def test_what_is_written_is_what_arrives(
+    campaign, article, briefing, publication, subject, headline, body, paper, list_name
+):
+    article.headline, article.body = headline, f"<p>{escape(body)}</p>"
+    article.save()
+    briefing.name = list_name
+    briefing.save()
+    publication.sender.name = paper
+    publication.sender.save()
+    campaign.subject = subject
+
+    [version] = compile_versions(campaign)
+    mailing, ann = Mailing(version), Reader(7, "ann@example.com", "", briefing.pk)
+    raw = mailing.message(ann, AT)
+
+    assert findings(raw) == []
+    message, text, html = parsed(raw)
+    assert message["Subject"] == subject
+    sender = parse_single_address(mailing.parts(ann, AT).sender)
+    assert (sender.display_name, sender.addr_spec) == (paper, "news@harbour.example")
+    # Python leaves a space between the encoded words of a name; nobody else does.
+    assert squeezed(message["From"].addresses[0].display_name) == squeezed(paper)
+    assert message["From"].addresses[0].addr_spec == "news@harbour.example"
+    for content in (text, unescape(html)):
+        assert squeezed(headline) in squeezed(content)
+        assert squeezed(slots.cleaned(body)) in squeezed(content)
+        assert squeezed(list_name) in squeezed(content)
+
+
+@keep_fixtures
+@given(name=texts, fallback=lines)
+def test_any_name_is_filled_in_as_one_line(campaign, article, briefing, name, fallback):
+    fallback = " ".join(fallback.translate({ord(sign): None for sign in "{}|"}).split())
+    campaign.subject = f"a {{{{ name|{fallback} }}}} b"
+    article.body = "<p>Dear {{ name|nobody }}.</p>"
+    article.save()
+
+    [version] = compile_versions(campaign)
+    raw = Mailing(version).message(Reader(7, "ann@example.com", name, briefing.pk), AT)
+
+    # A name may hold the two signs of our markers: nobody looks for them any more.
+    assert [found for found in findings(raw) if "slot" not in found] == []
+    message, text, html = parsed(raw)
+    filled = plain_line(name)
+    assert message["Subject"] == f"a {filled or fallback or 'reader'} b"
+    assert squeezed(f"Dear {filled or 'nobody'}.") in squeezed(text)
+    assert squeezed(f"Dear {escape(filled or 'nobody')}.") in squeezed(html)
+
+
+@given(text=texts)
+def test_encoded_words_are_read_back_and_stay_short(text):
+    text = plain_line(text) or "x"
+
+    written = headers.unstructured("Subject", text)
+
+    assert all(len(line) <= 78 for line in written.split("\r\n"))
+    parsed = BytesParser(policy=policy.default).parsebytes(written.encode("ascii") + b"\r\n\r\n")
+    assert parsed["Subject"] == text
+
+
+@given(text=texts.map(slots.cleaned))
+def test_quoted_printable_is_read_back_and_a_soft_break_may_follow(text):
+    written = mime.quoted_printable(text)
+
+    assert quopri.decodestring(written).decode().replace("\r\n", "\n") == text
+    assert written.isascii()
+    assert all(len(line) <= 76 for line in written.split(b"\r\n"))
+    assert len(written.split(b"\r\n")[-1]) <= 75
+
+
+@pytest.mark.parametrize("length", range(70, 80))
+@pytest.mark.parametrize("end", ["x", "é", " ", "="])
+def test_quoted_printable_leaves_room_for_the_soft_break(length, end):
+    written = mime.quoted_printable("x" * length + end)
+
+    assert all(len(line) <= 76 for line in (written + mime.SOFT_BREAK).split(b"\r\n"))
