@@ -1,0 +1,1 @@
+"""What readers see, and what a laptop shows of its mail."""
