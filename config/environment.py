@@ -1,6 +1,7 @@
 """Reading the environment: each value is understood or refused in words, never guessed at."""
 
 import json
+import math
 import pkgutil
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +51,7 @@ class Environment:
             number = float(text)
         except ValueError:
             number = -1
-        if number < 0:
+        if not 0 <= number < math.inf:
             raise ImproperlyConfigured(f"{name} is {text!r}; write a number, like {default}.")
         return number
 

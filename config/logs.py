@@ -4,7 +4,7 @@ import logging
 import re
 
 _TOKEN = re.compile(r"(/[cbur]/)[0-9A-Za-z]{8,}")
-_ADDRESS = re.compile(r"([^\s@<>()\[\]\"',;:=]{1,2})[^\s@<>()\[\]\"',;:=]*@(?=[\w\[])")
+_ADDRESS = re.compile(r"([^\s@/<>()\[\]\"',;:=]{1,2})[^\s@/<>()\[\]\"',;:=]*@(?=[\w\[])")
 
 
 class Discreet(logging.Formatter):

@@ -135,7 +135,7 @@ REDIS_URL = env.redis("REDIS_URL")
 # its own, so nothing is published from there and the tables tell the worker what is due.
 EMBEDDED = not REDIS_URL
 
-CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.01}
     if EMBEDDED
