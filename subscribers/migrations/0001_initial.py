@@ -152,7 +152,7 @@ class Migration(migrations.Migration):
                 ('purpose', models.CharField(choices=[('newsletter', 'Newsletter'), ('tracking', 'Tracking'), ('partner', 'Partner offers')], default='newsletter', max_length=12, verbose_name='purpose')),
                 ('address', models.CharField(max_length=320, verbose_name='address as typed')),
                 ('wording', models.TextField(blank=True, verbose_name='wording shown')),
-                ('at', models.DateTimeField(auto_now_add=True, verbose_name='at')),
+                ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='at')),
                 ('network_address', models.GenericIPAddressField(blank=True, null=True, verbose_name='network address')),
                 ('browser', models.CharField(blank=True, max_length=400, verbose_name='browser')),
                 ('page', models.CharField(blank=True, max_length=500, verbose_name='page')),

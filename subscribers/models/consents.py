@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Consent(models.Model):
     terms = models.ForeignKey(Terms, models.PROTECT, null=True, blank=True)
     # What stood beside the box, letter by letter, whatever becomes of the terms' row.
     wording = models.TextField(_("wording shown"), blank=True)
-    at = models.DateTimeField(_("at"), auto_now_add=True)
+    # An import brings the moment along at which somebody else was told.
+    at = models.DateTimeField(_("at"), default=timezone.now, editable=False)
     network_address = models.GenericIPAddressField(_("network address"), null=True, blank=True)
     browser = models.CharField(_("browser"), max_length=400, blank=True)
     page = models.CharField(_("page"), max_length=500, blank=True)
