@@ -217,7 +217,7 @@ TIME_ZONE = "UTC"
 # Pages -------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = None if LAPTOP else DATA / "static"
+STATIC_ROOT = None if LAPTOP else Path(env.text("STATIC_ROOT") or DATA / "static")
 # A laptop serves straight from the packages, so that it starts without collecting anything.
 WHITENOISE_USE_FINDERS = LAPTOP
 STORAGES = {
