@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField(verbose_name='version')),
                 ('wording', models.CharField(default='By submitting this form, I agree to [the terms].', max_length=300, verbose_name='wording')),
                 ('text', models.TextField(verbose_name='text')),
-                ('published_at', models.DateTimeField(auto_now_add=True, verbose_name='published')),
+                ('published_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='published')),
                 ('publication', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='terms_versions', to='subscribers.publication')),
             ],
             options={

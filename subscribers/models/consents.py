@@ -29,7 +29,7 @@ class Terms(models.Model):
         default="By submitting this form, I agree to [the terms].",
     )
     text = models.TextField(_("text"))
-    published_at = models.DateTimeField(_("published"), auto_now_add=True)
+    published_at = models.DateTimeField(_("published"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name_plural = "terms"
