@@ -96,7 +96,7 @@ def _compose(letter: Letter) -> tuple[LetterMessage, str]:
         context = _context(letter, periods)
         message = LetterMessage(
             subject=" ".join(_rendered(letter, "subject.txt", context).split()),
-            body=_rendered(letter, "body.txt", context),
+            body=_rendered(letter, "body.txt", context).strip() + "\n",
             from_email=str(sender or settings.DEFAULT_FROM_EMAIL),
             to=[subscriber.address],
             reply_to=[sender.reply_to] if sender and sender.reply_to else None,

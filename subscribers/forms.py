@@ -34,14 +34,14 @@ class SignupForm(forms.Form):
         label=_("Email address"),
         max_length=320,
         error_messages={"required": _("Enter your email address.")},
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "dir": "ltr"}),
     )
     name = forms.CharField(
         label=_("Name"),
         required=False,
         max_length=LONGEST_NAME,
         validators=[validate_plain_line],
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        widget=forms.TextInput(attrs={"autocomplete": "name", "dir": "auto"}),
     )
     lists = forms.MultipleChoiceField(
         label=_("Which news?"),
@@ -67,7 +67,7 @@ class SignupForm(forms.Form):
         preselected: Iterable[MailingList] = (),
         page: str = "",
     ) -> None:
-        super().__init__(data, auto_id="sign-up-%s")
+        super().__init__(data, auto_id="sign-up-%s", label_suffix="")
         self.publication = publication
         self.mailing_lists = list(publication.mailing_lists.public())
         self.fields["lists"].choices = [(one.slug, one.name) for one in self.mailing_lists]  # type: ignore[attr-defined]

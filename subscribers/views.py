@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.text import get_text_list
 from django.utils.translation import get_language, gettext
 from django.views.decorators.csrf import csrf_exempt
 
@@ -116,7 +117,8 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     if subscription is None or subscription.ended_at:
         return render(request, "subscribers/expired.html", {"token": token})
     page = "confirm" if subscription.is_pending else "confirmed"
-    context = {"subscription": subscription, "waiting": subscription.waiting()}
+    names = [mailing_list.name for mailing_list in subscription.together()]
+    context = {"subscription": subscription, "lists": get_text_list(names, gettext("and"))}
     return render(request, f"subscribers/{page}.html", context)
 
 

@@ -299,7 +299,9 @@ class Subscription(models.Model):
         later = Subscription.objects.between(self.subscriber_id, self.mailing_list_id)
         return later.filter(ended_at__isnull=True).exists()
 
-    def waiting(self) -> list[MailingList]:
-        """What one click confirms: the lists of this period and of its waiting siblings."""
-        periods = Subscription.objects.pending().filter(subscriber=self.subscriber_id)
-        return [one.mailing_list for one in periods.select_related("mailing_list").order_by("id")]
+    def together(self) -> list[MailingList]:
+        """The lists that wait for the same click as this one, or are sent to the same reader."""
+        every = Subscription.objects
+        alike = every.pending() if self.is_pending else every.confirmed()
+        periods = alike.filter(subscriber=self.subscriber_id).select_related("mailing_list")
+        return [one.mailing_list for one in periods.order_by("id")]

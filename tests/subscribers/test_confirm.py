@@ -84,8 +84,11 @@ def test_one_click_confirms_all_lists_that_wait(client, sign_up, weekend, letter
     sign_up(lists=["morning-briefing", "weekend-reader"])
     path = link("c", letters()[0])
 
-    assert "Weekend Reader" in client.get(path).content.decode()
-    client.post(path)
+    question = "Shall we send you Morning Briefing and Weekend Reader?"
+    assert question in client.get(path).content.decode()
+    answer = client.post(path)
+
+    assert "Morning Briefing and Weekend Reader" in answer.content.decode()
 
     assert Subscription.objects.confirmed().count() == 2
     assert Consent.objects.filter(action=Consent.Action.CONFIRMED).count() == 2

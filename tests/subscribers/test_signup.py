@@ -306,7 +306,7 @@ def test_only_those_who_may_be_written_to_are_written_to(everybody, sign_up, let
     assert to == {"new": "Please", "pending": "Please", "left": "Please", "confirmed": "You"}
 
 
-def test_no_page_sets_a_cookie_or_may_be_kept(client, briefing):
+def test_no_page_of_signing_up_sets_a_cookie(client, briefing):
     for path in ["/sign-up/", CHECK_INBOX, "/terms/", "/terms/1/"]:
         answer = client.get(path)
         assert answer.status_code == 200
