@@ -2,7 +2,7 @@
 
 import mailbox
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -10,7 +10,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from functools import cached_property
-from typing import Self, cast
+from typing import Self, overload
 
 from django.conf import settings
 
@@ -90,7 +90,7 @@ class Mail:
         return str(part.get_content()) if part else ""
 
 
-class Mailbox:
+class Mailbox(Sequence[Mail]):
     """Messages, the newest first, each read only when it is shown: a slice is a page."""
 
     def __init__(self, folder: mailbox.Maildir | None, keys: list[str]) -> None:
@@ -109,12 +109,15 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __iter__(self) -> Iterator[Mail]:
-        return iter(self[:])
-
-    def __getitem__(self, page: slice) -> list[Mail]:
-        parse = BytesHeaderParser(policy=policy.default).parsebytes
-        return [self._mail(key, parse) for key in self._keys[page]]
+    @overload
+    def __getitem__(self, place: int) -> Mail: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Mail]: ...
+    def __getitem__(self, place: int | slice) -> Mail | list[Mail]:
+        """With their headers only."""
+        if isinstance(place, int):
+            return self._mail(self._keys[place], _headers)
+        return [self._mail(key, _headers) for key in self._keys[place]]
 
     def to(self, words: str) -> "Mailbox":
         """Only what is for a recipient whose name or address holds these words."""
@@ -129,8 +132,8 @@ class Mailbox:
     def source(self, key: str) -> str:
         return self._bytes(key).decode("utf-8", "replace")
 
-    def _mail(self, key: str, parse: "Callable[[bytes], object]") -> Mail:
-        return Mail(key, cast("EmailMessage", parse(self._bytes(key))))
+    def _mail(self, key: str, parse: Callable[[bytes], EmailMessage]) -> Mail:
+        return Mail(key, parse(self._bytes(key)))
 
     def _bytes(self, key: str) -> bytes:
         return self._folder.get_bytes(key) if self._folder is not None else b""
@@ -139,6 +142,10 @@ class Mailbox:
         found = _TO.search(self._bytes(key)[:_HEADERS])
         written = found[1].decode("utf-8", "replace") if found else ""
         return str(make_header(decode_header(written))) if "=?" in written else written
+
+
+def _headers(raw: bytes) -> EmailMessage:
+    return BytesHeaderParser(policy=policy.default).parsebytes(raw)
 
 
 def _whole(raw: bytes) -> EmailMessage:

@@ -1,0 +1,1 @@
+"""A made-up paper to look around in: The Harbour Post of Port Ellis."""
