@@ -1,6 +1,9 @@
 """What the paper's pages show of an article, and of where they are shown."""
 
+import html
+
 from django import template
+from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi, override
 
@@ -14,6 +17,13 @@ register = template.Library()
 @register.filter
 def body(article: Article) -> SafeString:
     return web.body(article)
+
+
+@register.filter
+def opening(article: Article) -> str:
+    """The first paragraph, as plain text."""
+    first = web.body(article).partition("</p>")[0]
+    return html.unescape(strip_tags(first)).strip()
 
 
 @register.filter

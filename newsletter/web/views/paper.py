@@ -21,7 +21,7 @@ def front(request: HttpRequest) -> HttpResponse:
     publication = Publication.objects.order_by("id").first()
     if publication is None:
         return render(request, "newsletter/no_paper.html", status=404)
-    articles = publication.articles.published().defer("body")
+    articles = publication.articles.published()
     page = Paginator(articles, _A_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
