@@ -32,9 +32,10 @@ def main() -> int:
     _set_environment(options)
     stopping = _watch_signals()
     _prepare()
+    welcome = _welcome()
     parts = list(_parts(options.port))
     try:
-        return _attend(parts, stopping, options.port)
+        return _attend(parts, stopping, options.port, welcome)
     finally:
         _stop(parts, stopping)
 
@@ -141,10 +142,11 @@ def _prepare() -> None:
     """Bring the tables up to date and, on the first run, write a paper worth looking at."""
     import django
     from django.core.exceptions import ImproperlyConfigured
-    from django.db import OperationalError, connection
+    from django.db import OperationalError
 
     try:
         django.setup()
+        _refuse_silent_redis()
         _fill()
         # Loads all that serves pages, and refuses what the system checks call an error.
         importlib.import_module("config.wsgi")
@@ -152,8 +154,20 @@ def _prepare() -> None:
         raise SystemExit(str(error)) from None
     except OperationalError as error:
         raise SystemExit(f"The database cannot be used: {error}") from None
-    # A connection must not be shared with the processes to come.
-    connection.close()
+
+
+def _refuse_silent_redis() -> None:
+    from django.conf import settings
+
+    if settings.EMBEDDED:
+        return
+    import redis
+
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as client:
+            client.ping()
+    except redis.RedisError as error:
+        raise SystemExit(f"Redis cannot be reached: {error}") from None
 
 
 def _fill() -> None:
@@ -214,7 +228,7 @@ def _wait_and_leave() -> None:
     os._exit(0)
 
 
-def _attend(parts: list[_Part], stopping: threading.Event, port: int) -> int:
+def _attend(parts: list[_Part], stopping: threading.Event, port: int, welcome: str) -> int:
     """Wait until somebody wants an end of it (0), or one of the parts dies (1)."""
     is_told = False
     while not stopping.wait(0.02 if not is_told else 0.2):
@@ -224,7 +238,7 @@ def _attend(parts: list[_Part], stopping: threading.Event, port: int) -> int:
                 return 1
         if not is_told and _answers(port):
             is_told = True
-            _tell_where_to_look()
+            print(welcome, flush=True)
     return 0
 
 
@@ -238,16 +252,28 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _tell_where_to_look() -> None:
+def _welcome() -> str:
+    """Where to look, and how to sign in."""
     from django.conf import settings
+    from django.db import connection
 
-    lines = {"The paper": "/", "The newsroom": "/newsroom/"}
-    if not (settings.EMAIL_URL or settings.EMAIL_PROVIDER):
-        lines["Its mail"] = "/mailbox/"
-    for name, path in lines.items():
-        print(f"{name + ':':14}{settings.SITE_URL}{path}")
-    print("Sign in as    editor, password: harbour lights")
-    print("Stop with     Ctrl-C", flush=True)
+    from newsletter.demo import paper
+    from subscribers.models import Publication
+
+    lines = {
+        "The paper": f"{settings.SITE_URL}/",
+        "The newsroom": f"{settings.SITE_URL}/newsroom/",
+        "Its mail": f"{settings.SITE_URL}/mailbox/",
+        "Sign in as": f"{paper.EDITOR}, password: {paper.LAPTOP_PASSWORD}",
+        "Stop with": "Ctrl-C",
+    }
+    if settings.EMAIL_URL or settings.EMAIL_PROVIDER:
+        del lines["Its mail"]
+    if Publication.objects.current().name != paper.PUBLICATION["name"]:
+        del lines["Sign in as"]
+    # A connection must not be shared with the processes to come.
+    connection.close()
+    return "\n".join(f"{name + ':':14}{value}" for name, value in lines.items())
 
 
 def _stop(parts: list[_Part], stopping: threading.Event) -> None:
