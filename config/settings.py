@@ -129,6 +129,13 @@ if ON_SQLITE:
 else:
     DATABASES["default"].setdefault("CONN_MAX_AGE", env.number("CONN_MAX_AGE", 60))
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # Shorter than a batch's lease: a worker that hangs, or is cut off, must not keep its locks.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+        "options": "-c idle_in_transaction_session_timeout=10s",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 
 REDIS_URL = env.redis("REDIS_URL")
 # Without Redis the broker lives in the worker's memory: the web process must not publish into

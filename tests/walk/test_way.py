@@ -75,11 +75,11 @@ def write_article(editor, headline):
     editor.get_by_role("link", name="Articles", exact=True).click()
     editor.get_by_role("link", name="New article").click()
     editor.get_by_label("Headline").fill(headline)
-    editor.locator(".ProseMirror").click()
+    editor.locator("[contenteditable][role=textbox]").click()
     editor.keyboard.type("Whoever trusted it got wet feet.")
     editor.get_by_role("button", name="Save").click()
     editor.get_by_role("button", name="Publish").click()
-    expect(editor.get_by_text("On the web")).to_be_visible()
+    expect(editor.get_by_text("On the web", exact=True)).to_be_visible()
 
 
 def send(editor, headline, at_a_wall_time=False):
