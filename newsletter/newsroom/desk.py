@@ -14,7 +14,6 @@ from newsletter.models import Campaign, Delivery, Entry, Version
 from newsletter.reports import Progress
 from subscribers.models import Subscription
 
-_WAITING = [Campaign.Status.DRAFT, Campaign.Status.SCHEDULED]
 _LIVE = [Campaign.Status.SCHEDULED, Campaign.Status.SENDING]
 
 
@@ -39,10 +38,6 @@ class Row:
     progress: Progress | None
 
     @property
-    def accounted(self) -> int:
-        return self.progress.audience - self.progress.waiting if self.progress else 0
-
-    @property
     def done_about(self) -> datetime | None:
         return done_about(self.campaign, self.progress) if self.progress else None
 
@@ -57,7 +52,7 @@ def campaigns() -> QuerySet[Campaign]:
 
 def rows(chosen: Iterable[Campaign]) -> list[Row]:
     chosen = list(chosen)
-    expected = _expected([campaign for campaign in chosen if campaign.status in _WAITING])
+    expected = _expected([campaign for campaign in chosen if campaign.audience is None])
     progress = _progress([campaign for campaign in chosen if campaign.audience is not None])
     return [
         Row(campaign, _readers(campaign, expected), progress.get(campaign.pk))
@@ -75,7 +70,7 @@ def versions(campaign: Campaign) -> list[Version]:
     """What was frozen; of a draft, what would be. Raises ContentError."""
     if campaign.is_draft:
         return compile_versions(campaign)
-    return list(campaign.versions.current().select_related("mailing_list"))
+    return list(campaign.versions.current().select_related("mailing_list").defer("message"))
 
 
 def draft(campaign: Campaign) -> dict[str, Any]:
@@ -99,24 +94,32 @@ def sending(campaign: Campaign) -> dict[str, Any]:
     progress = reports.progress(campaign) if campaign.audience is not None else None
     return {
         "campaign": campaign,
-        "entries": campaign.entries.select_related("article").defer("article__body"),
-        "lists": campaign.mailing_lists.all(),
-        "readers": campaign.readers() if campaign.status in _WAITING else campaign.audience,
+        "readers": campaign.readers() if campaign.audience is None else campaign.audience,
         "progress": progress,
-        "accounted": progress.audience - progress.waiting if progress else 0,
         "done_about": done_about(campaign, progress) if progress else None,
         "is_live": campaign.status in _LIVE,
+    }
+
+
+def frozen(campaign: Campaign) -> dict[str, Any]:
+    """What does not change any more while it goes out."""
+    return {
+        "entries": campaign.entries.select_related("article").defer("article__body"),
+        "lists": campaign.mailing_lists.all(),
         "wordings": _measured(versions(campaign)),
     }
 
 
 def done_about(campaign: Campaign, progress: Progress) -> datetime | None:
     """When all will be handed over if it goes on as so far; None where that is not to be told."""
-    accounted = progress.audience - progress.waiting
-    if campaign.status != Campaign.Status.SENDING or not campaign.started_at or not accounted:
+    if (
+        campaign.status != Campaign.Status.SENDING
+        or not campaign.started_at
+        or not progress.accounted
+    ):
         return None
     now = timezone.now()
-    return now + (now - campaign.started_at) * (progress.waiting / accounted)
+    return now + (now - campaign.started_at) * (progress.waiting / progress.accounted)
 
 
 def reasons(campaign: Campaign) -> list[dict[str, Any]]:
@@ -149,7 +152,6 @@ def _progress(started: list[Campaign]) -> dict[int, Progress]:
     return {
         campaign.pk: Progress(
             audience=campaign.audience or 0,
-            waiting=max(0, (campaign.audience or 0) - sum(counted[campaign.pk].values())),
             **{status: counted[campaign.pk].get(status, 0) for status in Delivery.Status.values},
         )
         for campaign in started

@@ -13,7 +13,8 @@ class ReaderSearchForm(forms.Form):
 
     def found(self) -> models.QuerySet[Subscriber]:
         """The newest first; of a search, those whose address begins so, by address."""
-        self.full_clean()
+        if not self.is_valid():
+            return Subscriber.objects.none()
         beginning = self.cleaned_data.get("q", "").strip()
         after = self.cleaned_data.get("after")
         if beginning:

@@ -96,7 +96,7 @@ class ScheduleForm(forms.Form):
             "The next one there is: %(time)s on %(date)s."
         ) % {
             "time": formats.time_format(next_valid, "H:i"),
-            "date": formats.date_format(next_valid, "DATE_FORMAT"),
+            "date": formats.date_format(next_valid, "j F Y"),
         }
 
     def _keep(self, wall: Mapping[str, Any]) -> None:

@@ -45,7 +45,8 @@ def content(request: HttpRequest, pk: int) -> HttpResponse:
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("publication__sender"), pk=pk)
     if not campaign.is_draft:
-        return render(request, "newsroom/campaign_progress.html", desk.sending(campaign))
+        context = desk.sending(campaign) | desk.frozen(campaign)
+        return render(request, "newsroom/campaign_progress.html", context)
     context = desk.draft(campaign) | {"test_form": TestForm(initial=_own_address(request))}
     return render(request, "newsroom/campaign.html", context)
 
