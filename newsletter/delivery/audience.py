@@ -67,7 +67,7 @@ def _periods(subscribers: Iterable[int], mailing_lists: list[int]) -> list[_Peri
     return [_Period(*row) for row in rows]
 
 
-def _true_if(**condition: Any) -> ExpressionWrapper[Q]:
+def _true_if(**condition: Any) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(Q(**condition), output_field=BooleanField())
 
 

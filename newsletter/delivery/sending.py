@@ -228,8 +228,8 @@ class _Walk:
         if not self._left and self._trouble is None:
             insist(lambda: windows.finish(self._batch, window))
             return
-        due_at = timezone.now() + self._rest()
-        insist(lambda: windows.release(self._batch, window, due_at))
+        rest = self._rest()
+        insist(lambda: windows.release(self._batch, window, rest))
         if isinstance(self._trouble, SendersFaultError):
             self._batch.campaign.pause(str(self._trouble))
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Min
@@ -52,10 +52,11 @@ def move(batch: Batch, window: Window) -> None:
         time.sleep(_GAP)
 
 
-def release(batch: Batch, window: Window, due_at: datetime) -> None:
-    """Write the last window, and let others go on with the batch at that time."""
+def release(batch: Batch, window: Window, rest: timedelta) -> None:
+    """Write the last window, and let others go on with the batch after that time."""
+    later = {"due_at": Now() + rest} if rest else {}
     with transaction.atomic():
-        batch.change(position=window.position, in_hand=[], lease_until=None, due_at=due_at)
+        batch.change(position=window.position, in_hand=[], lease_until=None, **later)
         _enter(batch, window)
 
 

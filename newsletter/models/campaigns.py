@@ -37,7 +37,8 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
 
     def handed_over(self) -> Self:
         """No batch is left to work on; whether everybody is accounted for, `finish()` asks."""
-        return self.sending().exclude(batches__finished_at__isnull=True)
+        at_work = self.sending().filter(batches__first__gt=0, batches__finished_at__isnull=True)
+        return self.sending().exclude(pk__in=at_work.values("pk"))
 
 
 class Campaign(models.Model):

@@ -30,7 +30,6 @@ class LeaseLostError(RuntimeError):
 class BatchQuerySet(models.QuerySet["Batch"]):
     def cut(self, campaign: Campaign, edges: list[int]) -> None:
         """Batches that end at these ids; together they leave no id out."""
-        now = timezone.now()
         self.bulk_create(
             Batch(
                 campaign=campaign,
@@ -38,7 +37,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
                 last=last,
                 position=after,
                 lot=random.random(),  # noqa: S311  An order, not a secret.
-                due_at=now,
+                due_at=campaign.started_at,
             )
             for after, last in pairwise([0, *edges, _LAST_ID])
         )

@@ -1,0 +1,74 @@
+"""What tests of delivery have in common: scheduling for now, and a worker's round."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from newsletter import delivery, stopping, tasks
+from newsletter.content import compile_versions
+from newsletter.models import Batch, Campaign, Delivery
+from subscribers.models import Subscriber, Subscription
+
+
+def schedule(campaign, due_at=None):
+    """Scheduled, and due since a moment ago."""
+    due_at = due_at or timezone.now() - timedelta(seconds=1)
+    assert campaign.schedule(compile_versions(campaign), timezone.now())
+    Campaign.objects.filter(pk=campaign.pk).update(
+        due_at=due_at, send_until=due_at + timedelta(hours=12)
+    )
+    campaign.refresh_from_db()
+    return campaign
+
+
+def start(campaign, due_at=None):
+    schedule(campaign, due_at)
+    assert campaign.start()
+    return campaign
+
+
+def work():
+    """What a worker does when it is called."""
+    with delivery.Transports() as transports:
+        while not stopping.is_stopping() and (batch := Batch.objects.claim()):
+            delivery.send(batch, transports)
+
+
+def bring_forward(campaign):
+    """Time passes: what was to be visited later is due now."""
+    past = timezone.now() - timedelta(seconds=1)
+    campaign.batches.filter(finished_at__isnull=True).update(due_at=past)
+    campaign.deferrals.update(due_at=past)
+
+
+def statuses(campaign):
+    """What became of each reader, by address."""
+    return {
+        delivery.subscriber.address: (delivery.status, delivery.code)
+        for delivery in Delivery.objects.filter(campaign=campaign).select_related("subscriber")
+    }
+
+
+def confirmed_readers(count, mailing_list, domain="example.org"):
+    """So many readers at once, without evidence."""
+    people = Subscriber.objects.bulk_create(
+        Subscriber(
+            identity=f"reader{number}@{domain}",
+            address=f"reader{number}@{domain}",
+            suppression_key=f"1:{number:032x}",
+        )
+        for number in range(count)
+    )
+    Subscription.objects.bulk_create(
+        Subscription(subscriber=person, mailing_list=mailing_list, confirmed_at=timezone.now())
+        for person in people
+    )
+    return people
+
+
+def stop_calls(monkeypatch):
+    """Nobody hears the heartbeat's calls; the list that is returned remembers them."""
+    calls = []
+    monkeypatch.setattr(tasks.send_batches, "delay", lambda: calls.append(1))
+    monkeypatch.setattr(tasks, "_is_call_waiting", lambda: False)
+    return calls
