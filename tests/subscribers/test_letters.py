@@ -295,6 +295,21 @@ def test_the_heartbeat_finds_what_nobody_told_of(sign_up, eager):
     assert len(mail.outbox) == 1
 
 
+def test_letters_in_any_script_are_quoted_printable(sign_up, publication, briefing, letters):
+    publication.name = "جريدة الميناء " * 5
+    publication.save()
+    briefing.name = "نشرة الصباح " * 8
+    briefing.save()
+
+    sign_up()
+    built = letters()[0].message(policy=SMTP)
+
+    assert findings(built.as_bytes(), bulk=False) == []
+    assert {part["Content-Transfer-Encoding"] for part in built.iter_parts()} == {
+        "quoted-printable"
+    }
+
+
 def test_letters_speak_the_language_of_the_list(sign_up, briefing, letters, client):
     briefing.language = "ar"
     briefing.save()
