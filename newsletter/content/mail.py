@@ -70,21 +70,11 @@ def _version(campaign: Campaign, mailing_list: MailingList, stories: list[Story]
 
 def _excerpt(issue: Issue) -> tuple[list[Story], str]:
     """The stories cut until the mail fits: the long ones to one length, the short ones whole."""
-    longest = _fair_share([story.length for story in issue.stories], LIMIT)
+    longest = LIMIT
     while True:
         shown = [story.cut(longest) for story in issue.stories]
         html = issue.html(shown)
         if _size(html) <= LIMIT or not longest:
             return shown, html
-        # Styles take their part, how much is only known when they are on the elements.
+        # Styles take their part; how much is only known when they are on the elements.
         longest = int(longest * LIMIT / _size(html) * 0.97)
-
-
-def _fair_share(lengths: list[int], room: int) -> int:
-    """The length to which the longest are to be cut, so that all together fit into the room."""
-    left = len(lengths)
-    for length in sorted(lengths):
-        if length * left > room:
-            return room // left
-        room, left = room - length, left - 1
-    return max(lengths)

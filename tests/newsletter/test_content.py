@@ -7,9 +7,11 @@ from email.parser import BytesParser
 from html.parser import HTMLParser
 
 import pytest
+from anymail.utils import parse_single_address
 from django.utils import timezone
 
 from newsletter.content import LIMIT, ContentError, Mailing, Reader, compile_versions, size, web
+from newsletter.content.stories import story
 from newsletter.models import Article, Campaign, Entry, Version
 from subscribers import tokens
 from subscribers.addresses import AddressError
@@ -322,6 +324,32 @@ def test_quotes_dots_and_from_at_the_start_of_a_line_arrive(compiled, ann, write
     assert "\n.\n..\nFrom here\n--\n> quoted\n.end\n" in text
 
 
+def test_letters_arrive_composed(compiled, ann, write):
+    write(subject="Cafe\u0301", body="<p>Cafe\u0301 A\u030a</p>")
+
+    message, text, html = parsed(compiled().message(ann, AT))
+
+    assert message["Subject"] == "Caf\u00e9"
+    assert "Caf\u00e9 \u00c5" in text
+    assert "Caf\u00e9 \u00c5" in html
+
+
+@pytest.mark.parametrize(
+    "name", ["=?utf-8?q?Bank?=", 'Ann "the \\ boat" Lee', "ceo@bank.example, you", "Zoë " * 20]
+)
+def test_the_name_of_a_sender_is_never_more_than_a_name(compiled, ann, publication, name):
+    publication.sender.name = name
+    publication.sender.save()
+    mailing = compiled()
+
+    raw = mailing.message(ann, AT)
+
+    assert findings(raw) == []
+    written = re.search(rb"^From: ((?:.|\r\n )*) ?(?:\r\n )?<news@harbour.example>\r\n", raw)[1]
+    assert (b"=?" in written) == (name[0] in "=Z")
+    assert parse_single_address(mailing.parts(ann, AT).sender).display_name == name.strip()
+
+
 def test_the_name_stands_where_the_editor_put_it(compiled, ann, write):
     write(
         subject="{{ name }}: the ferry",
@@ -488,6 +516,18 @@ def test_a_short_article_is_not_cut_for_a_long_one(campaign, ann, write):
     assert text.count("Short, and whole.") == 5
     assert len(html.encode()) <= LIMIT
     assert html.count(">Read on<") == 2
+
+
+def test_an_excerpt_ends_where_a_reader_can_pause(article, write):
+    write(body=f"<h2>A part</h2>{LONG_PARAGRAPH[:200]}</p><hr>" * 12)
+    whole = story(article)
+
+    for longest in range(0, whole.length, 3):
+        cut = whole.cut(longest)
+        assert cut.length <= longest + len("…".encode())
+        if cut.root.children:
+            assert cut.root.children[-1].tag == "p"
+            assert "".join(cut.root.children[-1].texts()).strip("…")
 
 
 @pytest.mark.parametrize(
