@@ -23,8 +23,13 @@ def front(request: HttpRequest) -> HttpResponse:
         return render(request, "newsletter/no_paper.html", status=404)
     articles = publication.articles.published()
     page = Paginator(articles, _A_PAGE).get_page(request.GET.get("page"))
+    stories = list(page)
     context = {
+        "publication": publication,
         "page": page,
+        "lead": stories[:1],
+        "beside": stories[1:3],
+        "others": stories[3:],
         "address": publication.url("/"),
         "signup_form": SignupForm(publication=publication, page=request.path),
     }
@@ -38,6 +43,7 @@ def article(request: HttpRequest, slug: str) -> HttpResponse:
     published = Article.objects.published().select_related("publication")
     found = get_object_or_404(published, slug=slug)
     context = {
+        "publication": found.publication,
         "article": found,
         "address": found.publication.url(found.get_absolute_url()),
         "signup_form": SignupForm(publication=found.publication, page=request.path),
