@@ -9,7 +9,15 @@ from django.core import mail
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from subscribers.models import Consent, Evidence, Letter, Sender, Subscriber, Subscription
+from subscribers.models import (
+    Consent,
+    Evidence,
+    Letter,
+    Sender,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
 from subscribers.tasks import look_for_due_letters, send_letters
 from subscribers.tokens import Purpose, read
 from tests.rfc import findings
@@ -276,6 +284,16 @@ def test_an_answered_letter_is_not_sent_late(sign_up, letters, client):
 
     assert [message.subject.split()[0] for message in letters()] == ["Welcome"]
     assert Letter.objects.get(kind="confirm").given_up_at is not None
+
+
+@pytest.mark.parametrize("reason", ["complained", "bounced", "not_me", "by_staff"])
+def test_an_address_suppressed_meanwhile_is_not_written_to(sign_up, letters, reason):
+    sign_up()
+    key = Subscriber.objects.get().suppression_key
+    Suppression.objects.create(key=key, scope="everything", reason=reason)
+
+    assert letters() == []
+    assert Letter.objects.get().given_up_at is not None
 
 
 def test_a_welcome_for_somebody_gone_again_is_not_sent(subscribe, letters):
