@@ -145,8 +145,11 @@ class Campaign(models.Model):
 
     def finish(self) -> bool:
         """Close the books if everybody is accounted for; if not, pause and say how many."""
+        if not Campaign.objects.handed_over().filter(pk=self.pk).exists():
+            return False
         with transaction.atomic():
-            if not Campaign.objects.sending().select_for_update().filter(pk=self.pk).exists():
+            sending = Campaign.objects.sending().filter(pk=self.pk)
+            if not list(sending.select_for_update().values_list("pk")):
                 return False
             accounted = self.deliveries.count()
             # Whoever confirmed or left in the very moment of the start is only visible now.

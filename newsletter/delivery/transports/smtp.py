@@ -63,7 +63,9 @@ class SmtpTransport:
         self._served = False
         try:
             self._backend.open()
+            self._smtp.ehlo_or_helo_if_needed()
         except OSError as error:
+            self.close()
             raise _not_open(error) from error
 
     def _ask_whether_it_listens(self) -> None:
