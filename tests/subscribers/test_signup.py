@@ -101,6 +101,15 @@ def test_the_wording_that_was_shown_counts_even_if_the_terms_changed_meanwhile(
     assert Consent.objects.get().wording == "By submitting this form, I agree to the terms."
 
 
+def test_a_form_shown_again_keeps_the_wording_that_was_agreed_to(sign_up, publication):
+    Terms.objects.create(publication=publication, number=2, wording="New [words].", text="New.")
+
+    page = sign_up("no address", terms="1").content.decode()
+
+    assert 'By submitting this form, I agree to <a href="/terms/1/">the terms</a>.' in page
+    assert 'name="terms" value="1"' in page
+
+
 @pytest.mark.parametrize("terms", [None, "", "2", "-1", "1.5", "x", "9" * 40, "٣"])
 def test_terms_that_were_never_published_cannot_be_agreed_to(sign_up, terms):
     answer = sign_up(terms=terms)
