@@ -4,9 +4,14 @@ import re
 
 import pytest
 from django.core import mail
+from hypothesis import settings as hypothesis_settings
 
 from config.celery import app
 from subscribers.tasks import send_letters
+
+# A busy machine is no fault of an example's.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 
 @pytest.fixture
