@@ -9,6 +9,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
+from django_htmx.http import HttpResponseClientRefresh
 
 
 def is_editor(user: AbstractBaseUser | AnonymousUser) -> bool:
@@ -23,6 +24,9 @@ def editors_only[**P](
     @wraps(view)
     def _checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not is_editor(request.user):
+            if "HX-Request" in request.headers:
+                # A page that polls: let all of it go to the door, not a part of it.
+                return HttpResponseClientRefresh()
             back = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
             return redirect_to_login(back or resolve_url("newsroom:campaigns"))
         response = view(request, *args, **kwargs)

@@ -83,6 +83,15 @@ def test_no_page_has_inline_styles_or_handlers(client, editor, campaign, subscri
         assert b" onclick=" not in answer.content
 
 
+def test_a_page_that_polls_goes_to_the_door_as_a_whole(client, campaign):
+    part = reverse("newsroom:campaign-progress", args=[campaign.pk])
+
+    answer = client.get(part, headers={"HX-Request": "true"})
+
+    assert answer.headers["HX-Refresh"] == "true"
+    assert not answer.content
+
+
 def test_an_editor_signs_in_and_comes_back_to_the_page(client, publication, editor):
     wanted = client.get(reverse("newsroom:articles")).url
 

@@ -17,7 +17,7 @@ NIGHT = datetime(2027, 3, 27, 22, 0, tzinfo=UTC)
 
 @pytest.fixture
 def night():
-    """The evening before the clocks in Berlin go forward. Named first, so that one signs in then."""
+    """The evening before Berlin puts its clocks forward. Named first, so that one signs in then."""
     with time_machine.travel(NIGHT, tick=False):
         yield
 

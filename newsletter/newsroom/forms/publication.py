@@ -83,6 +83,11 @@ class PublicationForm(forms.ModelForm):  # type: ignore[type-arg]
             "postal_address": gettext_lazy("Stands in every mail; the law asks for it."),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Nothing is sent without them (LAW-01), so they are not asked for as if one could choose.
+        self.fields["legal_name"].required = self.fields["postal_address"].required = True
+
     @property
     def zones(self) -> list[str]:
         return sorted(available_timezones())
