@@ -14,6 +14,8 @@ from newsletter.models import Campaign, Delivery, Entry, Version
 from newsletter.reports import Progress
 from subscribers.models import Subscription
 
+# How many of those who did not get it are named on the page.
+SHOWN = 200
 _LIVE = [Campaign.Status.SCHEDULED, Campaign.Status.SENDING]
 
 
@@ -124,12 +126,32 @@ def done_about(campaign: Campaign, progress: Progress) -> datetime | None:
 
 def reasons(campaign: Campaign) -> list[dict[str, Any]]:
     """Why readers did not get it, the commonest first."""
-    missed = Delivery.objects.filter(campaign=campaign).exclude(status=Delivery.Status.SENT)
-    counted = missed.order_by().values("status", "code", "text").annotate(readers=Count("*"))
+    counted = _missed(campaign).order_by().values("status", "code", "text")
     return [
-        reason | {"label": Delivery.Status(reason["status"]).label}
-        for reason in counted.order_by("-readers")[:20]
+        reason
+        | {
+            "label": Delivery.Status(reason["status"]).label,
+            "why": _why(reason["code"], reason["text"]),
+        }
+        for reason in counted.annotate(readers=Count("*")).order_by("-readers")[:20]
     ]
+
+
+def missed(campaign: Campaign) -> list[tuple[Delivery, str]]:
+    """Who did not get it, each with the reason; as many as one reads through."""
+    rows = _missed(campaign).select_related("subscriber").order_by("subscriber_id")
+    return [(row, _why(row.code, row.text)) for row in rows[:SHOWN]]
+
+
+def _missed(campaign: Campaign) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(campaign=campaign).exclude(status=Delivery.Status.SENT)
+
+
+def _why(code: str, text: str) -> str:
+    """Our own reasons in words, a server's as it said them."""
+    if code in Delivery.Reason.values:
+        return str(Delivery.Reason(code).label)
+    return f"{code} {text}".strip() or "–"
 
 
 def _measured(compiled: list[Version]) -> list[Wording]:

@@ -347,6 +347,12 @@ def test_what_is_over_is_not_asked_for_again(desk, url, sending):
     assert "http-equiv" not in page
 
 
+def test_our_own_reasons_are_told_in_words(desk, url, sending):
+    Delivery.objects.filter(status="skipped").update(code=Delivery.Reason.EXPIRED, text="")
+
+    assert "Too late: no longer news" in desk.get(url("outcomes")).text
+
+
 def test_who_did_not_get_it_is_named_with_the_reason(desk, url, sending):
     page = desk.get(url("outcomes")).text
 

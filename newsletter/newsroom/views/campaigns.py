@@ -7,8 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from newsletter import reports
-from newsletter.models import Campaign, Delivery
+from newsletter.models import Campaign
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
 from newsletter.newsroom.forms import CampaignForm, TestForm
@@ -64,12 +63,11 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 def outcomes(request: HttpRequest, pk: int) -> HttpResponse:
     """Who did not get it, and why."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    missed = Delivery.objects.filter(campaign=campaign).exclude(status=Delivery.Status.SENT)
     context = {
         "campaign": campaign,
-        "progress": reports.progress(campaign),
         "reasons": desk.reasons(campaign),
-        "missed": missed.select_related("subscriber").order_by("subscriber_id")[:200],
+        "missed": desk.missed(campaign),
+        "shown": desk.SHOWN,
     }
     return render(request, "newsroom/campaign_outcomes.html", context)
 
