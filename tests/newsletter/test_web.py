@@ -260,12 +260,14 @@ def test_what_went_past_saving_is_sanitised_on_the_page(client, article):
 
 
 def test_headlines_are_text_and_never_markup(client, write):
-    story = write("A <b>bold</b> plan & more", standfirst="<script>alert(1)</script>")
+    evil = "<script>alert(1)</script>"
+    story = write("A <b>bold</b> plan & more", standfirst=evil, kicker=evil, byline=evil)
 
     shown = client.get(story.get_absolute_url()).content.decode()
 
     assert "A &lt;b&gt;bold&lt;/b&gt; plan &amp; more" in shown
-    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "<script" not in shown
 
 
 def test_merge_tags_read_as_their_fallbacks_on_the_web(client, write):
