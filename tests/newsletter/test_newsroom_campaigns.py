@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from newsletter.content import compile_versions
 from newsletter.models import Article, Campaign, Delivery, Version
+from newsletter.newsroom.forms import CampaignForm
 from subscribers.models import Publication
 
 NIGHT = datetime(2027, 3, 27, 22, 0, tzinfo=UTC)
@@ -267,6 +268,24 @@ def test_what_is_scheduled_keeps_its_content(desk, url, campaign, article, brief
     campaign.refresh_from_db()
     assert "its content stays as it is" in answer.text
     assert campaign.subject == article.headline
+
+
+def test_content_scheduled_while_it_was_written_stays(campaign, article, briefing):
+    typed = {
+        "articles": [article.pk],
+        "mailing_lists": [briefing.pk],
+        "subject": "Too late",
+        "length": "whole",
+    }
+    form = CampaignForm(typed, instance=Campaign.objects.get())
+    campaign.schedule(compile_versions(campaign), timezone.now())
+
+    saved = form.is_valid() and form.save_draft()
+
+    campaign.refresh_from_db()
+    assert not saved
+    assert campaign.subject == article.headline
+    assert campaign.status == Campaign.Status.SCHEDULED
 
 
 def test_called_off_and_drafted_again(desk, url, campaign):
