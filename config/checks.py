@@ -10,7 +10,7 @@ from django.core import mail
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-_SHORTEST_KEY = 32
+_SHORTEST_KEY = 50
 _FEWEST_CHARACTERS = 8
 _SAFE_REDIS_POLICY = "noeviction"
 

@@ -29,7 +29,7 @@ def _found():
 def production(settings):
     """A site as it should be."""
     settings.LAPTOP = False
-    settings.SECRET_KEY = "8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se6Aj4Io"
+    settings.SECRET_KEY = "8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se6Aj4IoQxWvEyTzBnMkHgFd"
     settings.SITE_URL, settings.SITE_HOST = "https://news.example.org", "news.example.org"
     settings.SITE_IS_SECURE = True
     settings.ALLOWED_HOSTS = ["news.example.org"]
@@ -68,7 +68,10 @@ def test_a_site_as_it_should_be_is_fine(production):
         ({"DEBUG": True}, "E010"),
         ({"SECRET_KEY": "changeme"}, "E011"),
         ({"SECRET_KEY": "a" * 60}, "E011"),
-        ({"SECRET_KEY": "django-insecure-8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se"}, "E011"),
+        (
+            {"SECRET_KEY": "django-insecure-8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se6Aj4IoQxWvEyTzBnMkHgFd"},
+            "E011",
+        ),
         ({"SITE_HOST": "", "ALLOWED_HOSTS": ["news.example.org"]}, "E012"),
         ({"SITE_IS_SECURE": False, "SITE_URL": "http://news.example.org"}, "E013"),
         ({"ALLOWED_HOSTS": ["*"]}, "E014"),
