@@ -37,7 +37,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
                 last=last,
                 position=after,
                 lot=random.random(),  # noqa: S311  An order, not a secret.
-                due_at=campaign.started_at,
+                due_at=campaign.started_at or timezone.now(),
             )
             for after, last in pairwise([0, *edges, _LAST_ID])
         )

@@ -66,7 +66,7 @@ class AnymailTransport:
             return judged(Fault.RECIPIENT, reader, "", str(error))
         except AnymailUnsupportedFeature as error:
             raise SendersFaultError(str(error)) from error
-        if mail.anymail_status.recipients[reader.address].status in _REFUSED:
+        if _is_refused(message, mail):
             return _refused(message, mail)
         return sent(reader, provider_id=mail.anymail_status.message_id or "")
 
@@ -120,11 +120,22 @@ def _features(message: Message) -> dict[str, Any]:
     }
 
 
+def _status(message: Message, mail: Any) -> str:
+    """Anymail's word for what the provider did with this address; blank if it did not say."""
+    told = mail.anymail_status.recipients.get(message.reader.address)
+    return (told.status or "") if told else ""
+
+
+def _is_refused(message: Message, mail: Any) -> bool:
+    """Postmark's refusals, where Anymail does not know their words, look like nothing at all."""
+    answered = getattr(mail.anymail_status.esp_response, "status_code", 200)
+    return _status(message, mail) in _REFUSED or answered >= 300
+
+
 def _refused(message: Message, mail: Any) -> Outcome:
-    status = mail.anymail_status.recipients[message.reader.address].status or "refused"
     response = mail.anymail_status.esp_response
     words = " ".join(getattr(response, "text", "").split())
-    return judged(Fault.RECIPIENT, message.reader, status, words)
+    return judged(Fault.RECIPIENT, message.reader, _status(message, mail), words)
 
 
 def _answer(error: AnymailAPIError) -> tuple[str, str]:
