@@ -33,6 +33,8 @@ def address(pattern: URLPattern, campaign: Campaign) -> str:
         known["pk"] = Subscriber.objects.earliest("pk").pk
     if pattern.name == "list":
         known["pk"] = campaign.mailing_lists.get().pk
+    if pattern.name in {"article", "article-preview"}:
+        known["pk"] = campaign.articles.get().pk
     return reverse(f"newsroom:{pattern.name}", kwargs={name: known[name] for name in converters})
 
 
