@@ -7,6 +7,7 @@ import pytest
 import redis
 from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
+from django.db import connections
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import sync_playwright
@@ -202,6 +203,8 @@ def browser(chromium, monkeypatch):
         launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield launched
         launched.close()
+        # Beside a running loop Django opens connections of its own, which nobody else closes.
+        connections.close_all()
 
 
 @pytest.fixture
