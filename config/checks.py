@@ -33,7 +33,15 @@ def check_production(**_: Any) -> list[CheckMessage]:
     """What may be so on a laptop and never on the internet."""
     if settings.LAPTOP:
         return []
-    return [*_debug(), *_secret_key(), *_site(), *_mail_leaves(), *_webhooks(), *_foundation()]
+    return [
+        *_debug(),
+        *_secret_key(),
+        *_suppression_keys(),
+        *_site(),
+        *_mail_leaves(),
+        *_webhooks(),
+        *_foundation(),
+    ]
 
 
 @register(deploy=True)
@@ -140,6 +148,15 @@ def _secret_key() -> Iterator[CheckMessage]:
     is_weak = len(key) < _SHORTEST_KEY or len(set(key)) < _FEWEST_CHARACTERS
     if key and (is_weak or key.startswith("django-insecure")):
         yield _wrong(11, "SECRET_KEY is short or a default: it can be guessed.", _HOW_TO_MAKE_A_KEY)
+
+
+def _suppression_keys() -> Iterator[CheckMessage]:
+    if settings.SUPPRESSION_KEYS_ARE_DERIVED:
+        yield _wrong(
+            17,
+            "SUPPRESSION_KEYS is not set: a new SECRET_KEY would forget every address that left.",
+            f'Set it to "1:" and a key of its own. {_HOW_TO_MAKE_A_KEY}',
+        )
 
 
 def _site() -> Iterator[CheckMessage]:

@@ -56,6 +56,7 @@ LINK_KEYS = env.words(
 )
 # "number:key"; the first marks new suppressions, the others still find old ones. Never drop one.
 SUPPRESSION_KEYS = env.keys("SUPPRESSION_KEYS", {"1": _derived(SECRET_KEY, "suppressions")})
+SUPPRESSION_KEYS_ARE_DERIVED = not env.text("SUPPRESSION_KEYS")
 
 
 # The house ---------------------------------------------------------------------------------
@@ -80,7 +81,6 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -259,7 +259,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_SECURE
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
-CSRF_USE_SESSIONS = True
+CSRF_COOKIE_HTTPONLY = True
 
 SILENCED_SYSTEM_CHECKS = [
     # Our host is one of many under the paper's domain: it cannot promise TLS for the others.

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 
-from subscribers import tokens
+from subscribers import colours, tokens
 from subscribers.models import Letter, Publication, Sender, Subscription
 from subscribers.tokens import Purpose
 
@@ -117,6 +117,7 @@ def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
     asked_at = timezone.localtime(letter.asked_at, ZoneInfo(publication.time_zone))
     return {
         "publication": publication,
+        "accent": colours.accent(publication.accent),
         "address": first.subscriber.address,
         "language": translation.get_language(),
         "direction": "rtl" if translation.get_language_bidi() else "ltr",

@@ -30,6 +30,7 @@ def production(settings):
     """A site as it should be."""
     settings.LAPTOP = False
     settings.SECRET_KEY = "8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se6Aj4IoQxWvEyTzBnMkHgFd"
+    settings.SUPPRESSION_KEYS_ARE_DERIVED = False
     settings.SITE_URL, settings.SITE_HOST = "https://news.example.org", "news.example.org"
     settings.SITE_IS_SECURE = True
     settings.ALLOWED_HOSTS = ["news.example.org"]
@@ -67,6 +68,7 @@ def test_a_site_as_it_should_be_is_fine(production):
         ({"TRUSTED_PROXIES": ["10.0.0.0/8", "proxy.internal"]}, "E003"),
         ({"DEBUG": True}, "E010"),
         ({"SECRET_KEY": "changeme"}, "E011"),
+        ({"SUPPRESSION_KEYS_ARE_DERIVED": True}, "E017"),
         ({"SECRET_KEY": "a" * 60}, "E011"),
         (
             {"SECRET_KEY": "django-insecure-8fGm2qL0zXcVbN5tYh7Kp3Rw9Ud1Se6Aj4IoQxWvEyTzBnMkHgFd"},

@@ -33,6 +33,16 @@ def problems(
     ]
 
 
+def unpublished(articles: list[Article]) -> list[str]:
+    """What a mail that really goes out needs besides: it links to pages on the web."""
+    return [
+        _("“%(headline)s” is not on the web yet. Publish it first: the mail links to it.")
+        % {"headline": article.headline}
+        for article in articles
+        if not article.is_published
+    ]
+
+
 def _problems_of_publication(publication: Publication) -> Iterator[str]:
     for label in publication.missing_for_sending():
         yield _("Enter the publication’s %(missing)s: the law wants it in every mail.") % {
@@ -92,8 +102,6 @@ def _problems_of_articles(articles: list[Article]) -> Iterator[str]:
 
 
 def _problems_of_article(article: Article) -> Iterator[str]:
-    if not article.is_published:
-        yield _("it is not on the web yet. Publish it first: the mail links to it.")
     elements = list(tree.read(article.body).walk())
     if not article.standfirst.strip() and not any(map(_says_something, elements)):
         yield _("it has neither a standfirst nor a text.")

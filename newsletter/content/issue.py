@@ -6,10 +6,11 @@ from functools import cached_property
 from django.utils.text import slugify
 from django.utils.translation import get_language_bidi
 
-from newsletter.content import colours, headers, layout, slots, urls
+from newsletter.content import headers, layout, slots, urls
 from newsletter.content.slots import Marker, Slot
 from newsletter.content.stories import Story
 from newsletter.models import Campaign
+from subscribers import colours
 from subscribers.models import MailingList, Sender
 
 # Google wants 5 to 15 characters that never change, last in the Feedback-ID.

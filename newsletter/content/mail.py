@@ -6,7 +6,7 @@ from newsletter.content import checks, mime, slots
 from newsletter.content.errors import ContentError
 from newsletter.content.issue import Issue
 from newsletter.content.stories import Story, story
-from newsletter.models import Campaign, Version
+from newsletter.models import Article, Campaign, Version
 from subscribers.models import MailingList
 
 # Gmail clips a mail whose HTML is longer, and with it the link to leave (HTM-01).
@@ -16,9 +16,11 @@ _SLOT = 120
 
 
 def compile_versions(campaign: Campaign) -> list[Version]:
-    """One unsaved version for each of the campaign's lists. Raises ContentError."""
-    entries = campaign.entries.select_related("article__publication").order_by("position", "id")
-    articles = [entry.article for entry in entries]
+    """One unsaved version for each of the campaign's lists, to look at and to test.
+
+    Raises ContentError.
+    """
+    articles = _articles(campaign)
     mailing_lists = list(
         campaign.mailing_lists.select_related("sender", "publication__sender").order_by("id")
     )
@@ -28,12 +30,32 @@ def compile_versions(campaign: Campaign) -> list[Version]:
     return [_version(campaign, mailing_list, stories) for mailing_list in mailing_lists]
 
 
+def freeze_versions(campaign: Campaign) -> list[Version]:
+    """The versions that go out: as compile_versions, of articles that readers can open.
+
+    Raises ContentError.
+    """
+    if problems := unpublished(campaign):
+        raise ContentError(problems)
+    return compile_versions(campaign)
+
+
+def unpublished(campaign: Campaign) -> list[str]:
+    """Which articles keep the campaign from going out, in words."""
+    return checks.unpublished(_articles(campaign))
+
+
 def size(version: Version) -> int:
     """How many bytes of HTML a reader gets, about; compare with LIMIT.
 
     `version.is_excerpt` says whether it was cut to fit, `version.whole_size` what the whole takes.
     """
     return _size(version.html)
+
+
+def _articles(campaign: Campaign) -> list[Article]:
+    entries = campaign.entries.select_related("article__publication").order_by("position", "id")
+    return [entry.article for entry in entries]
 
 
 def _size(html: str) -> int:

@@ -9,7 +9,7 @@ from django.db.models import Count, Prefetch, QuerySet
 from django.utils import timezone
 
 from newsletter import reports
-from newsletter.content import LIMIT, ContentError, compile_versions, size
+from newsletter.content import LIMIT, ContentError, compile_versions, size, unpublished
 from newsletter.models import Campaign, Delivery, Entry, Version
 from newsletter.reports import Progress
 from subscribers.models import Subscription
@@ -160,9 +160,9 @@ def _measured(compiled: list[Version]) -> list[Wording]:
 
 def _compiled(campaign: Campaign) -> tuple[list[Wording], list[str]]:
     try:
-        return _measured(compile_versions(campaign)), []
+        return _measured(compile_versions(campaign)), unpublished(campaign)
     except ContentError as error:
-        return [], error.problems
+        return [], error.problems + unpublished(campaign)
 
 
 def _progress(started: list[Campaign]) -> dict[int, Progress]:

@@ -10,7 +10,16 @@ import pytest
 from anymail.utils import parse_single_address
 from django.utils import timezone
 
-from newsletter.content import LIMIT, ContentError, Mailing, Reader, compile_versions, size, web
+from newsletter.content import (
+    LIMIT,
+    ContentError,
+    Mailing,
+    Reader,
+    compile_versions,
+    freeze_versions,
+    size,
+    web,
+)
 from newsletter.content.stories import story
 from newsletter.models import Article, Campaign, Entry, Version
 from subscribers import tokens
@@ -615,7 +624,16 @@ def test_a_paper_may_have_live_in_its_domain(campaign, publication):
 def test_no_mail_about_an_article_that_is_not_on_the_web(campaign, article):
     article.withdraw()
 
-    assert "not on the web yet" in problems_of(campaign)[0]
+    with pytest.raises(ContentError) as refused:
+        freeze_versions(campaign)
+
+    assert "not on the web yet" in refused.value.problems[0]
+
+
+def test_an_article_can_be_looked_at_and_tested_before_it_is_on_the_web(campaign, article):
+    article.withdraw()
+
+    assert compile_versions(campaign)
 
 
 def test_no_picture_without_a_description(campaign, write):

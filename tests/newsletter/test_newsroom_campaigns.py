@@ -136,6 +136,18 @@ def test_a_test_goes_to_one_address_and_counts_nowhere(desk, url, campaign, subs
     assert not Delivery.objects.exists()
 
 
+def test_an_unpublished_article_can_be_tested_and_does_not_go_out(desk, url, campaign, article):
+    article.withdraw()
+
+    tested = desk.post(url("test"), {"address": "mira@harbour.example"}, follow=True)
+    booked = desk.post(url("schedule"), {"when": "now", "readers": 0}, follow=True)
+
+    campaign.refresh_from_db()
+    assert "A test was handed over" in tested.text
+    assert "not on the web yet. Publish it first" in booked.text
+    assert campaign.is_draft
+
+
 def test_a_mistyped_test_address_is_kept_and_explained(desk, url):
     answer = desk.post(url("test"), {"address": "mira@"})
 

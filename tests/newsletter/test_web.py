@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from newsletter.content import colours
 from newsletter.models import Article
+from subscribers import colours
 
 ORIGIN = "http://testserver"
 LOADED = {
@@ -93,6 +93,8 @@ def test_no_public_page_sets_a_cookie(client, public_pages):
 
         assert not response.cookies, path
         assert "Set-Cookie" not in response.headers, path
+        # One copy in a shared cache serves everybody: nothing on the page depends on who asks.
+        assert "Cookie" not in response.headers.get("Vary", ""), path
 
 
 def test_no_public_page_loads_anything_from_elsewhere(client, public_pages):

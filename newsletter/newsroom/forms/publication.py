@@ -67,12 +67,14 @@ class PublicationForm(forms.ModelForm):  # type: ignore[type-arg]
             "legal_name",
             "postal_address",
             "privacy_url",
+            "accent",
             "language",
             "time_zone",
             "cancel_window",
         ]
         widgets = {
             "postal_address": forms.Textarea(attrs={"rows": 4}),
+            "accent": forms.TextInput(attrs={"type": "color"}),
             "language": forms.Select(choices=settings.LANGUAGES),
             "time_zone": forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
         }

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from newsletter.content import ContentError, compile_versions
+from newsletter.content import ContentError, freeze_versions
 from newsletter.models import Campaign
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
@@ -98,7 +98,7 @@ def _show(
 
 def _book(request: HttpRequest, campaign: Campaign, due_at: datetime) -> HttpResponse:
     try:
-        versions = compile_versions(campaign)
+        versions = freeze_versions(campaign)
     except ContentError:
         # The campaign's page lists what is wrong, each with its remedy.
         messages.error(request, _("Not scheduled: something has to be mended first."))

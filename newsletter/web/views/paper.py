@@ -6,8 +6,8 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from newsletter.content import colours
 from newsletter.models import Article
+from subscribers import colours
 from subscribers.forms import SignupForm
 from subscribers.models import Publication
 
