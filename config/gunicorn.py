@@ -2,7 +2,6 @@
 
 wsgi_app = "config.wsgi"
 worker_class = "gthread"
-workers = 1
 threads = 8
 # A page that was asked for is finished; nobody waits longer than this for a restart.
 graceful_timeout = 10

@@ -32,6 +32,7 @@ def test_the_way_from_the_form_to_the_inbox_and_out_again(kind, request, reader,
 
     assert send(editor, later) == readers - 1
     assert ada.mail(later, seconds=3) is None
+    look_around(ada)
     assert ada.context.cookies() == []
     assert [url for url in ada.requests if not url.startswith(paper.url)] == []
     assert newsroom.stop() == 0
@@ -51,6 +52,11 @@ def sign_up(reader):
     agree.check()
     form.get_by_role("button").click()
     expect(page.get_by_role("heading", name="Check your inbox")).to_be_visible()
+
+
+def look_around(reader):
+    for path in ["/", "/sign-up/", "/terms/", "/c/made-up", "/u/made-up", "/nowhere/"]:
+        reader.page.goto(reader.paper.url + path)
 
 
 def confirm(reader):
