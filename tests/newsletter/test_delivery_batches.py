@@ -3,9 +3,10 @@
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from newsletter import delivery, stopping
@@ -16,9 +17,11 @@ from newsletter.models import campaigns as campaigns_module
 from newsletter.models.deliveries import LeaseLostError
 from newsletter.reports import Progress, progress
 from newsletter.tasks import look_for_due_campaigns
-from subscribers.models import Evidence
+from subscribers.models import Evidence, Suppression
 from tests.newsletter.sending import (
+    bring_forward,
     confirmed_readers,
+    schedule,
     start,
     statuses,
     stop_calls,
@@ -301,6 +304,26 @@ def test_a_worker_that_slept_past_its_lease_hands_nothing_over(campaign, briefin
     assert len(mailoutbox) == 4
 
 
+def test_a_worker_that_falls_asleep_with_readers_in_hand_gives_back_the_rest(
+    campaign, briefing, mailoutbox, during, monkeypatch
+):
+    """It looks at its own clock before each message, not only before each window."""
+    confirmed_readers(4, briefing)
+    start(campaign)
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 16)
+    during(lambda: monkeypatch.setattr(leases, "time", later))
+
+    with delivery.Transports() as transports:
+        delivery.send(Batch.objects.claim(), transports)
+
+    assert len(mailoutbox) == progress(campaign).sent == 1
+    assert campaign.deferrals.filter(attempts=0).count() == 3
+    monkeypatch.setattr(leases, "time", time)
+    bring_forward(campaign)
+    work()
+    assert progress(campaign) == Progress(audience=4, sent=4)
+
+
 def test_a_lease_is_renewed_beside_a_slow_server(campaign, subscribe, monkeypatch):
     subscribe("ann@example.com")
     start(campaign)
@@ -333,8 +356,6 @@ def test_a_lease_that_another_has_taken_is_known_to_be_lost(campaign, subscribe,
 def test_the_database_going_away_loses_nothing_that_is_known(
     campaign, briefing, mailoutbox, monkeypatch
 ):
-    from django.db import OperationalError
-
     confirmed_readers(12, briefing)
     start(campaign)
     usual, failures = windows.move, []
@@ -369,8 +390,6 @@ class _Connected:
 def test_a_million_that_cannot_be_mailed_are_passed_over_in_pieces(
     campaign, briefing, django_assert_max_num_queries
 ):
-    from subscribers.models import Suppression
-
     people = confirmed_readers(1500, briefing)
     Suppression.objects.bulk_create(
         Suppression(key=person.suppression_key, scope="everything", reason="complained")
@@ -430,8 +449,6 @@ def test_a_hundred_claims_at_once_give_each_batch_to_one(campaign, briefing, mon
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_starts_at_once_one_wins(campaign, briefing):
     confirmed_readers(80, briefing)
-    from tests.newsletter.sending import schedule
-
     schedule(campaign)
     won, together = [], threading.Barrier(8)
 
