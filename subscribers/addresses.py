@@ -93,6 +93,7 @@ def parse(text: str) -> Address:
     text = text.strip()
     _refuse_invisible(text)
     _refuse_lookalikes(text.rpartition("@")[0])
+    _refuse_encoded(text)
     try:
         checked = validate_email(
             text,
@@ -121,6 +122,12 @@ def _refuse_lookalikes(local: str) -> None:
     """The Kelvin sign and its like would be normalised to the letter of another person (ADR-08)."""
     if any(unicodedata.normalize("NFC", character) != character for character in local):
         raise AddressError(_("The address contains a sign that only looks like a letter."))
+
+
+def _refuse_encoded(text: str) -> None:
+    """Python reads "=?utf-8?q?=61nn?=@" as "ann@", the mailbox of another person (MSG-06)."""
+    if "=?" in text:
+        raise AddressError(_("That does not look like an email address. Check it and try again."))
 
 
 def _refuse_long(address: Address) -> None:

@@ -77,6 +77,14 @@ def test_what_no_mail_server_should_be_asked_for_is_refused_in_words(typed):
     assert str(refusal.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    "word", ["=?utf-8?q?=61nn?=", "=?utf-8?q?v=40x.example=2C?=", "a=?x?b?eA?="]
+)
+def test_no_encoded_word_stands_in_for_another_mailbox(word):
+    with pytest.raises(AddressError):
+        parse(f"{word}@example.com")
+
+
 @pytest.mark.parametrize("typed", ["ann@printer.test", "ann@test", "ann@localhost"])
 def test_in_production_reserved_domains_are_refused(settings, typed):
     settings.LAPTOP = False
