@@ -4,8 +4,9 @@ import email.message
 import email.policy
 import smtplib
 import time
+from email.header import Header
 from email.headerregistry import HeaderRegistry
-from email.utils import parseaddr
+from email.utils import formataddr, parseaddr
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from django.utils.formats import date_format
 from subscribers import colours, tokens
 from subscribers.models import Letter, Publication, Sender, Subscription
 from subscribers.tokens import Purpose
+from subscribers.validators import plain_line, plain_text
 
 
 def send(letter: Letter) -> None:
@@ -77,14 +79,28 @@ class _Verbatim:
         return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]  # BaseHeader's
 
 
-def _verbatim_headers() -> HeaderRegistry:
+class _Words(_Verbatim):
+    """A free text: what looks like an encoded word in it is text, and never decoded (MSG-06)."""
+
+    def fold(self, *, policy: email.policy.Policy) -> str:
+        text, name = str(self), self.name  # type: ignore[attr-defined]  # BaseHeader's.
+        is_plain = (
+            text.isascii() and "=?" not in text and max(map(len, text.split()), default=0) < 60
+        )
+        charset = "us-ascii" if is_plain else "utf-8"
+        header = Header(text, charset, header_name=name, maxlinelen=policy.max_line_length)
+        return f"{name}: {header.encode(linesep=policy.linesep)}{policy.linesep}"
+
+
+def _headers_of_ours() -> HeaderRegistry:
     registry = HeaderRegistry()
+    registry.map_to_type("Subject", _Words)  # type: ignore[arg-type]  # A mixin, as _Verbatim.
     for name in ["List-Unsubscribe", "List-Unsubscribe-Post", "Message-ID"]:
         registry.map_to_type(name, _Verbatim)  # type: ignore[arg-type]  # A mixin, by its documentation.
     return registry
 
 
-_HEADERS = _verbatim_headers()
+_HEADERS = _headers_of_ours()
 
 
 def _compose(letter: Letter) -> tuple[LetterMessage, str]:
@@ -95,19 +111,24 @@ def _compose(letter: Letter) -> tuple[LetterMessage, str]:
     with translation.override(subscriber.language_on(mailing_list)):
         context = _context(letter, periods)
         message = LetterMessage(
-            subject=" ".join(_rendered(letter, "subject.txt", context).split()),
-            body=_rendered(letter, "body.txt", context).strip() + "\n",
-            from_email=str(sender or settings.DEFAULT_FROM_EMAIL),
+            subject=plain_line(_rendered(letter, "subject.txt", context)),
+            body=plain_text(_rendered(letter, "body.txt", context)).strip() + "\n",
+            from_email=_author(sender) if sender else settings.DEFAULT_FROM_EMAIL,
             to=[subscriber.address],
             reply_to=[sender.reply_to] if sender and sender.reply_to else None,
             headers=_headers(letter, sender, context),
         )
-        message.attach_alternative(_rendered(letter, "body.html", context), "text/html")
+        message.attach_alternative(plain_text(_rendered(letter, "body.html", context)), "text/html")
     return message, sender.mailer if sender else "default"
 
 
 def _rendered(letter: Letter, part: str, context: dict[str, Any]) -> str:
     return render_to_string(f"email/{letter.kind}/{part}", context)
+
+
+def _author(sender: Sender) -> str:
+    """A name that looks like an encoded word is taken apart, or Python would decode it (MSG-14)."""
+    return formataddr((plain_line(sender.name).replace("=?", "= ?"), sender.email))
 
 
 def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:

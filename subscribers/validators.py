@@ -22,6 +22,16 @@ def plain_line(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", "".join(spaced)).split())
 
 
+def plain_text(text: str) -> str:
+    """A longer text without what no mail may hold (MSG-04), in NFC."""
+    kept = (
+        character
+        for character in text
+        if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs"}
+    )
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
 def validate_plain_line(text: str) -> None:
     if any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text):
         raise ValidationError(_("Line breaks and control characters cannot stand here."))

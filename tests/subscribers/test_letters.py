@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from email.header import decode_header, make_header
 from email.policy import SMTP
 
 import pytest
@@ -147,6 +148,25 @@ def test_names_in_a_letter_are_text_and_nothing_else(sign_up, publication, brief
 
     assert "Fish & <Chips> {{ 7*7 }}" in message.subject
     assert "Fish &amp; &lt;Chips&gt; {{ 7*7 }}" in message.alternatives[0].content
+
+
+@pytest.mark.parametrize("name", ["=?utf-8?q?a=0D=0ABcc=3A_v=40x.example?=", "Post\x0c\x01\u2028B"])
+def test_no_name_in_the_newsroom_is_a_way_into_the_header_or_a_control(
+    raw_over_smtp, sign_up, publication, name
+):
+    publication.name = publication.sender.name = name
+    publication.legal_name = publication.postal_address = name.replace("=?", "\x0b")
+    publication.save()
+    publication.sender.save()
+    sign_up("ann@example.com")
+
+    raw = raw_over_smtp()[0]
+
+    assert findings(raw, bulk=False) == []
+    assert b"\r\nBcc" not in raw
+    encoded = re.search(rb"^Subject: ((?:.|\n )*)", raw.replace(b"\r", b""), re.MULTILINE)[1]
+    subject = str(make_header(decode_header(encoded.decode())))
+    assert subject.endswith(" ".join(name.replace("\x01", " ").split()))
 
 
 def test_a_letter_comes_from_the_sender_of_its_list(sign_up, publication, briefing, letters):
