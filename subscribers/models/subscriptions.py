@@ -286,18 +286,22 @@ class Subscription(models.Model):
 
     @property
     def may_be_undone(self) -> bool:
-        """Left by the reader, and just now: a forwarded mail must not bring old readers back."""
+        """Left by the reader, just now and for the last time: no older link brings anybody back."""
         return (
             self.end_reason == self.EndReason.UNSUBSCRIBED
             and self.confirmed_at is not None
             and self.ended_at is not None
             and timezone.now() - self.ended_at < UNDO_WITHIN
+            and not self._later().exists()
         )
 
     @property
     def has_successor(self) -> bool:
-        later = Subscription.objects.between(self.subscriber_id, self.mailing_list_id)
-        return later.filter(ended_at__isnull=True).exists()
+        return self._later().filter(ended_at__isnull=True).exists()
+
+    def _later(self) -> "models.QuerySet[Subscription]":
+        periods = Subscription.objects.between(self.subscriber_id, self.mailing_list_id)
+        return periods.filter(pk__gt=self.pk)
 
     def together(self) -> list[MailingList]:
         """The lists that wait for the same click as this one, or are sent to the same reader."""

@@ -184,6 +184,17 @@ def test_undoing_twice_is_one_period(client, ann, link):
     assert Subscription.objects.count() == 2
 
 
+def test_who_left_again_is_not_brought_back_by_the_first_undo(client, ann, link):
+    undo = link("r", client.post(way_out(ann)))
+    client.post(undo)
+    client.post(way_out(ann))
+
+    answer = client.post(undo)
+
+    assert "The hour is over" in answer.content.decode()
+    assert not is_mailed(ann)
+
+
 def test_looking_at_undo_changes_nothing(client, ann, link):
     undo = link("r", client.post(way_out(ann)))
 
