@@ -22,7 +22,8 @@ def client_address(request: HttpRequest) -> str | None:
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text.strip().removeprefix("[").partition("]")[0])
+        # Without the zone of a link-local address: it means nothing elsewhere, nor to PostgreSQL.
+        address = ip_address(text.strip().removeprefix("[").partition("]")[0].partition("%")[0])
     except ValueError:
         return None
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address

@@ -46,3 +46,7 @@ def test_addresses_are_written_in_one_way(seen, settings):
 
 def test_a_socket_without_an_address_has_none(seen):
     assert seen("") is None
+
+
+def test_a_zone_is_no_part_of_an_address(seen):
+    assert seen("fe80::1%eth0") == "fe80::1"
