@@ -115,6 +115,9 @@ class SignupForm(forms.Form):
 
     def clean_name(self) -> str:
         name = plain_line(self.cleaned_data["name"])
+        # Some signs are several when composed (NFC): what fitted as typed may not fit the column.
+        if len(name) > LONGEST_NAME:
+            raise ValidationError(_("The name is too long."))
         if _NOT_A_NAME.search(name):
             raise ValidationError(_("A name holds no links, brackets or signs like @."))
         return name

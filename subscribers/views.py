@@ -63,6 +63,8 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     """The form on a page of its own, and where every form is sent to."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_FORM:
         return HttpResponse(status=413)
+    # Python knows charsets that are none, and some that decode to what no page can show again.
+    request.encoding = "utf-8"
     publication = _publication()
     posted = request.POST if request.method == "POST" else None
     form = SignupForm(posted, publication=publication, page=request.path)

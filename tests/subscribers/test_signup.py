@@ -152,6 +152,7 @@ def test_an_error_keeps_what_was_typed_and_says_what_to_do(sign_up):
         "{{ 7*7 }}",
         "a@b.example",
         "x" * 101,
+        "\U0001d160" * 50,
         "Ann\x00",
         "[click](here)",
     ],
@@ -192,6 +193,20 @@ def test_who_falls_into_the_trap_believes_to_have_succeeded(sign_up):
     assert (robot.status_code, robot.content) == (person.status_code, person.content)
     assert dict(robot.headers) == dict(person.headers)
     assert not Subscriber.objects.filter(identity="bob@example.com").exists()
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "zlib", "idna", "undefined"])
+def test_a_form_is_read_as_utf_8_whatever_it_calls_itself(client, form, charset):
+    fields = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in form("Ann@example.com", lists="\\ud800+2AA-").items()
+    )
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+
+    answer = client.generic("POST", "/sign-up/", fields + "--b--\r\n", kind)
+
+    assert answer.status_code == 422
+    assert "\\ud800+2AA- is not one of" in answer.content.decode()
 
 
 def test_a_form_larger_than_a_form_is_not_read(client, form):
