@@ -132,6 +132,7 @@ def paper(**changed: str) -> dict[str, object]:
         "postal_address": "1 Quay Street",
         "language": "en",
         "time_zone": "Europe/Berlin",
+        "accent": "#14532d",
         "cancel_window": 60,
         "sender-name": "The Harbour Post",
         "sender-email": "news@harbour.example",
@@ -143,6 +144,7 @@ def test_the_paper_and_its_sender_are_set_together(desk, publication):
 
     changed = Publication.objects.current()
     assert changed.time_zone == "Europe/Berlin"
+    assert changed.accent == "#14532d"
     assert changed.sender.name == "The Night Desk"
 
 
