@@ -2,12 +2,15 @@
 
 import copy
 
+from django.utils.translation import gettext as _
+
 from newsletter.content import Mailing, Reader, compile_versions
 from newsletter.delivery.outcomes import Message, Outcome, TransportError
 from newsletter.delivery.sending import mailer
 from newsletter.delivery.transports import Transports
 from newsletter.models import Campaign, Delivery, Version
 from subscribers import addresses
+from subscribers.models import Suppression
 
 # Signed into the links in place of a subscriber: nobody's.
 _NOBODY = 0
@@ -18,10 +21,12 @@ def send_test(campaign: Campaign, address: str) -> None:
 
     Raises ContentError or TransportError with words for the editor, AddressError for the address.
     """
-    recipient = str(addresses.parse(address))
+    recipient = addresses.parse(address)
+    if Suppression.objects.keeping_out(recipient, campaign.mailing_lists.all()).exists():
+        raise addresses.AddressError(_("Whoever has this address left, or wants no mail of ours."))
     with Transports() as transports:
         for version in compile_versions(_marked(campaign)):
-            _send(version, recipient, transports)
+            _send(version, str(recipient), transports)
 
 
 def _marked(campaign: Campaign) -> Campaign:

@@ -30,6 +30,16 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             return current
         return self.filter(key__in=keys).values_list("key", flat=True).first() or current
 
+    def keeping_out(self, address: Address, mailing_lists: "Iterable[MailingList]") -> Self:
+        """What keeps mail of any of these lists away from an address (UNS-21)."""
+        lists = list(mailing_lists)
+        return self.in_force().filter(
+            Q(scope=Suppression.Scope.EVERYTHING)
+            | Q(mailing_list__in=lists)
+            | Q(publication__in=[one.publication_id for one in lists]),
+            key__in=address.suppression_keys(),
+        )
+
     def forbids_letters(self) -> Self:
         """What even the one confirmation mail that a person asks for must respect (EVD-07)."""
         liftable = [Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from newsletter.content import compile_versions
 from newsletter.models import Article, Campaign, Delivery, Version
 from newsletter.newsroom.forms import CampaignForm
-from subscribers.models import Publication
+from subscribers.models import Consent, Evidence, Publication, Subscription
 
 NIGHT = datetime(2027, 3, 27, 22, 0, tzinfo=UTC)
 
@@ -153,6 +153,15 @@ def test_a_mistyped_test_address_is_kept_and_explained(desk, url):
 
     assert answer.status_code == 422
     assert 'value="mira@"' in answer.text
+
+
+def test_a_test_to_somebody_who_left_is_refused_in_words(desk, url, subscribe):
+    left = subscribe("ann@example.com")
+    left.end(Subscription.EndReason.UNSUBSCRIBED, Evidence(method=Consent.Method.LINK))
+
+    answer = desk.post(url("test"), {"address": "ann@example.com"}, follow=True)
+
+    assert "No test was sent: Whoever has this address left" in answer.text
 
 
 def test_the_button_names_the_number(desk, url, subscribe):

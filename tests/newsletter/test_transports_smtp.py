@@ -10,7 +10,8 @@ from newsletter.delivery import sending
 from newsletter.delivery.transports import smtp
 from newsletter.models import Campaign, Deferral
 from newsletter.reports import Progress, progress
-from subscribers.models import Evidence, Subscription
+from subscribers.addresses import AddressError
+from subscribers.models import Consent, Evidence, Subscription, Suppression
 from tests.newsletter.sending import (
     bring_forward,
     confirmed_readers,
@@ -344,6 +345,28 @@ def test_a_test_mail_of_what_cannot_be_sent_says_why(campaign, publication, serv
 
     with pytest.raises(ContentError, match="postal address"):
         delivery.send_test(Campaign.objects.get(), "editor@harbour.example")
+
+
+@pytest.mark.parametrize("reason", ["unsubscribed", "complained", "bounced", "not_me"])
+def test_a_test_mail_does_not_go_to_who_wants_none(campaign, subscribe, server, reason):
+    key = subscribe("ann@example.com").subscriber.suppression_key
+    Suppression.objects.create(key=key, scope="everything", reason=reason)
+
+    with pytest.raises(AddressError):
+        delivery.send_test(campaign, "Ann@example.com")
+
+    assert server.received == []
+
+
+def test_having_left_another_list_does_not_keep_a_test_away(campaign, subscribe, weekend, server):
+    evidence = Evidence(method=Consent.Method.LINK)
+    subscribe("ann@example.com", weekend).end("unsubscribed", evidence)
+    delivery.send_test(campaign, "ann@example.com")
+    assert recipients(server) == ["ann@example.com"]
+
+    subscribe("ann@example.com").end("unsubscribed", evidence)
+    with pytest.raises(AddressError):
+        delivery.send_test(campaign, "ann@example.com")
 
 
 def test_a_worker_stops_between_windows(campaign, briefing, server):

@@ -16,6 +16,7 @@ from newsletter.models import Campaign
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
 from newsletter.newsroom.forms import TestForm
+from subscribers.addresses import AddressError
 
 # A mail has inline styles and pictures, and is shown in a frame that can do nothing else.
 _MAIL_CSP: dict[str, list[str]] = {
@@ -80,6 +81,8 @@ def _send_test(request: HttpRequest, campaign: Campaign, address: str) -> None:
         delivery.send_test(campaign, address)
     except ContentError:
         messages.error(request, _("No test was sent: something has to be mended first."))
+    except AddressError as error:
+        messages.error(request, _("No test was sent: %(reason)s") % {"reason": error})
     except delivery.TransportError as error:
         messages.error(
             request, _("The mail server did not take the test: %(reason)s") % {"reason": error}
