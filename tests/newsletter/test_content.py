@@ -118,6 +118,19 @@ def test_a_message_says_that_it_is_bulk_and_of_which_list(compiled, ann, campaig
     assert message["Feedback-ID"] == f"{campaign.pk}:morning-briefing:campaign:theharbourpost"
 
 
+def test_a_list_keeps_its_id_whatever_it_and_the_site_are_called_later(
+    compiled, ann, briefing, publication
+):
+    publication.site = "https://moved.harbour.example"
+    publication.save()
+    briefing.name, briefing.slug = "Evening Edition", "evening-edition"
+    briefing.save()
+
+    message, _text, _html = parsed(compiled().message(ann, AT))
+
+    assert message["List-Id"] == '"Evening Edition" <morning-briefing.news.harbour.example>'
+
+
 def test_one_address_ends_the_subscription_from_header_html_and_text(compiled, ann, campaign):
     raw = compiled().message(ann, AT)
 

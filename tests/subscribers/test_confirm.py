@@ -5,7 +5,7 @@ import time
 import pytest
 import time_machine
 
-from subscribers.models import Consent, Letter, Subscriber, Subscription, Suppression
+from subscribers.models import Consent, Evidence, Letter, Subscriber, Subscription, Suppression
 from subscribers.tokens import Purpose, sign
 
 DAY = 24 * 60 * 60
@@ -149,6 +149,16 @@ def test_a_made_up_link_gets_no_mail_and_the_same_answer(client, confirm_path, l
     assert len(letters()) == 1
 
 
+def test_a_link_that_was_used_gets_no_other_mail(client, confirm_path, letters):
+    client.post(confirm_path)
+    letters()
+
+    with time_machine.travel(time.time() + 8 * DAY):
+        client.post(f"{confirm_path}/new-link")
+
+        assert [mail.subject.split()[0] for mail in letters()] == ["Please", "Welcome"]
+
+
 def test_looking_at_the_offer_sends_nothing(client, confirm_path):
     client.get(f"{confirm_path}/new-link")
 
@@ -186,6 +196,22 @@ def test_a_fresh_confirmation_lifts_having_left(client, subscribe, sign_up, lett
 
     assert Subscription.objects.mailable().count() == 1
     assert Subscription.objects.count() == 2
+
+
+def test_a_fresh_confirmation_lifts_no_more_than_it_confirms(
+    client, subscribe, briefing, weekend, sign_up, letters, link
+):
+    for mailing_list in [briefing, weekend]:
+        left = subscribe("ann@example.com", mailing_list)
+        left.end(Subscription.EndReason.UNSUBSCRIBED, Evidence(method=Consent.Method.LINK))
+    sign_up("ann@example.com", lists=["morning-briefing"])
+    client.post(link("c", letters()[-1]))
+
+    subscribe("ann@example.com", weekend)
+
+    assert [one.mailing_list.slug for one in Subscription.objects.mailable()] == [
+        "morning-briefing"
+    ]
 
 
 def test_this_was_not_me_asks_first(client, asked, link):

@@ -4,6 +4,7 @@ import pytest
 import time_machine
 from django.test import Client
 
+from subscribers.addresses import parse
 from subscribers.forms import SignupForm
 from subscribers.models import (
     Consent,
@@ -320,6 +321,18 @@ def test_nobody_can_tell_from_the_answer_who_reads_us(everybody, sign_up):
     }
     assert len(seen) == 1
     assert all(not answer.cookies for answer in answers.values())
+
+
+def test_of_somebody_suppressed_under_an_older_key_nothing_is_stored(sign_up, settings):
+    settings.SUPPRESSION_KEYS = {"1": "old"}
+    key = parse("ann@example.com").suppression_keys()[0]
+    Suppression.objects.create(key=key, scope="everything", reason="complained")
+    settings.SUPPRESSION_KEYS = {"2": "new", "1": "old"}
+
+    sign_up("Ann@example.com")
+
+    assert not Subscriber.objects.exists()
+    assert not Letter.objects.exists()
 
 
 def test_only_those_who_may_be_written_to_are_written_to(everybody, sign_up, letters):

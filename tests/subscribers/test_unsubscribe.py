@@ -195,6 +195,16 @@ def test_who_left_again_is_not_brought_back_by_the_first_undo(client, ann, link)
     assert not is_mailed(ann)
 
 
+def test_undo_minds_no_other_list_and_no_other_reader(client, ann, link, subscribe, weekend):
+    undo = link("r", client.post(way_out(ann)))
+    subscribe("ann@example.com", weekend)
+    subscribe("bob@example.com")
+
+    client.post(undo)
+
+    assert Subscription.objects.mailable().filter(mailing_list=ann.mailing_list).count() == 2
+
+
 def test_looking_at_undo_changes_nothing(client, ann, link):
     undo = link("r", client.post(way_out(ann)))
 
