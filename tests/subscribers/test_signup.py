@@ -91,6 +91,15 @@ def test_consent_is_recorded_word_for_word_with_how_it_came_about(sign_up, brief
     assert consent.language == "en"
 
 
+def test_evidence_that_is_made_up_is_one_line_and_cut_to_size(sign_up):
+    answer = sign_up(page="/a/\x85\u2028" + "x" * 600, headers={"User-Agent": "M\x85" + "y" * 600})
+
+    assert answer.status_code == 303
+    consent = Consent.objects.get()
+    assert consent.page == "/a/ " + "x" * 496
+    assert consent.browser == "M " + "y" * 398
+
+
 def test_the_wording_that_was_shown_counts_even_if_the_terms_changed_meanwhile(
     sign_up, publication
 ):
@@ -176,6 +185,15 @@ def test_names_of_people_are_taken(sign_up, name):
 def test_lists_that_are_not_offered_cannot_be_chosen(sign_up, lists):
     assert sign_up(lists=lists).status_code == 422
     assert not Subscriber.objects.exists()
+
+
+def test_a_list_that_is_not_public_cannot_be_chosen(client, sign_up, weekend):
+    weekend.is_public = False
+    weekend.save()
+
+    assert sign_up(lists=["morning-briefing", "weekend-reader"]).status_code == 422
+    assert not Subscriber.objects.exists()
+    assert "weekend-reader" not in client.get("/sign-up/").content.decode()
 
 
 def test_our_own_addresses_cannot_be_subscribed(sign_up, publication):
