@@ -77,6 +77,11 @@ def _problems_of_sender(sender: Sender | None) -> Iterator[str]:
             yield _("“%(address)s” cannot stand in a header: write it in plain letters.") % {
                 "address": address
             }
+    if sender.mailer not in settings.MAILERS:
+        yield _("The mailer “%(mailer)s” of %(sender)s is not set up on this server.") % {
+            "mailer": sender.mailer,
+            "sender": sender.name,
+        }
     if _is_free_mail(sender.email):
         yield _(
             "“%(address)s” belongs to a mailbox provider, which refuses mail in its name from "

@@ -627,6 +627,13 @@ def test_no_mail_from_a_mailbox_provider(campaign, publication, email):
     assert email in problems_of(campaign)[0]
 
 
+def test_no_mail_by_a_mailer_that_is_not_set_up(campaign, publication):
+    publication.sender.mailer = "night-train"
+    publication.sender.save()
+
+    assert "“night-train”" in problems_of(campaign)[0]
+
+
 def test_a_paper_may_have_live_in_its_domain(campaign, publication):
     publication.sender.email = "news@live.harbour.example"
     publication.sender.save()
