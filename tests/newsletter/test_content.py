@@ -627,6 +627,27 @@ def test_no_mail_from_a_mailbox_provider(campaign, publication, email):
     assert email in problems_of(campaign)[0]
 
 
+@pytest.mark.parametrize("field", ["email", "reply_to"])
+@pytest.mark.parametrize(
+    "email", ["zoë@harbour.example", "a@b.example, c@d.example", "a\r\nBcc: b@c"]
+)
+def test_no_mail_from_what_cannot_stand_in_a_header(campaign, publication, field, email):
+    setattr(publication.sender, field, email)
+    publication.sender.save()
+
+    assert "cannot stand in a header" in problems_of(campaign)[0]
+
+
+@pytest.mark.parametrize(
+    "list_id", ["briefing", "morning briefing.example", "a..b", "a.b>\r\nX: y"]
+)
+def test_no_mail_of_a_list_whose_id_is_none(campaign, briefing, list_id):
+    briefing.list_id = list_id
+    briefing.save()
+
+    assert "is not one that mail can carry" in problems_of(campaign)[0]
+
+
 def test_no_mail_by_a_mailer_that_is_not_set_up(campaign, publication):
     publication.sender.mailer = "night-train"
     publication.sender.save()
