@@ -62,6 +62,7 @@ class SmtpServer:
     tls: ssl.SSLContext | None = None
     credentials: tuple[str, str] | None = None
     extensions: tuple[str, ...] = ("PIPELINING",)
+    largest: int = 50 * 1024 * 1024
     host: str = "127.0.0.1"
     port: int = 0
     received: list[Received] = field(default_factory=list)
@@ -155,7 +156,7 @@ class SmtpServer:
         return SMTP(
             self,
             hostname="sink.example",
-            data_size_limit=50 * 1024 * 1024,
+            data_size_limit=self.largest,
             enable_SMTPUTF8=False,
             tls_context=self.tls,
             require_starttls=bool(self.tls),

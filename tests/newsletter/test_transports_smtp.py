@@ -256,6 +256,17 @@ def test_a_campaign_paused_for_our_fault_misses_nobody_when_it_is_mended(three, 
     assert three.finish()
 
 
+def test_a_message_larger_than_the_server_takes_is_not_handed_over(three, server):
+    server.largest = 1000
+
+    work()
+
+    three.refresh_from_db()
+    assert three.status == Campaign.Status.PAUSED
+    assert progress(three) == Progress(audience=3)
+    assert not [line for line in server.commands if line.upper().startswith(("RCPT", "DATA"))]
+
+
 def test_tls_and_sign_in(campaign, subscribe, strict_smtp_server, settings):
     subscribe("ann@example.com")
     sign_in = {"username": "desk@harbour", "password": "p/ss:w@rd%", "use_tls": True}
