@@ -38,6 +38,11 @@ _PROVIDER_OF_DOMAIN = {
     domain: provider for provider, domains in _PROVIDERS.items() for domain in domains.split()
 }
 
+# Mailbox providers refuse or junk such a From that did not come from them (MSG-12).
+_FREE_MAIL = re.compile(
+    r"(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|aol|gmx)\.(com?\.)?(com|net|[a-z]{2})"
+)
+
 
 class AddressError(ValueError):
     """The text is not an address we can write to; the message tells the person why."""
@@ -108,6 +113,12 @@ def parse(text: str) -> Address:
     address = Address(checked.local_part, checked.ascii_domain.lower())
     _refuse_long(address)
     return address
+
+
+def is_free_mail(email: str) -> bool:
+    """Whether the domain is a mailbox provider's, so that nobody else can send in its name."""
+    domain = email.lower().rpartition("@")[2]
+    return domain in _PROVIDER_OF_DOMAIN or bool(_FREE_MAIL.fullmatch(domain))
 
 
 def _refuse_invisible(text: str) -> None:

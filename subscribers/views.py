@@ -113,14 +113,17 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Name what it is for and ask; only the button confirms, for scanners follow links (DOI-04)."""
     subscription = Subscription.objects.to_confirm(token)
     if subscription and request.method == "POST":
-        subscription.confirm(_evidence(request, Consent.Method.LINK))
+        request.encoding = "utf-8"
+        shown = request.POST.getlist("lists")
+        subscription.confirm(_evidence(request, Consent.Method.LINK), shown)
         tasks.wake_on_commit()
         subscription.refresh_from_db(fields=["confirmed_at", "ended_at"])
     if subscription is None or subscription.ended_at:
         return render(request, "subscribers/expired.html", {"token": token})
     page = "confirm" if subscription.is_pending else "confirmed"
-    names = [mailing_list.name for mailing_list in subscription.together()]
-    context = {"subscription": subscription, "lists": get_text_list(names, gettext("and"))}
+    together = subscription.together()
+    names = get_text_list([mailing_list.name for mailing_list in together], gettext("and"))
+    context = {"subscription": subscription, "names": names, "mailing_lists": together}
     return render(request, f"subscribers/{page}.html", context)
 
 

@@ -6,20 +6,17 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http.request import validate_host
 from django.utils.translation import gettext as _
 
 from newsletter.content import slots, tree, urls
 from newsletter.models import Article, Campaign
-from subscribers.addresses import Address
+from subscribers.addresses import is_free_mail
 from subscribers.models import MailingList, Publication, Sender
 
 # RFC 2919 section 3: dot-atoms, at least two.
 _LIST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)+")
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
-# Mailbox providers refuse or junk such a From that did not come from them (MSG-12).
-_FREE_MAIL = re.compile(
-    r"(gmail|googlemail|yahoo|ymail|hotmail|outlook|live|aol|gmx)\.(com?\.)?(com|net|[a-z]{2})"
-)
 
 
 def problems(
@@ -53,6 +50,10 @@ def _problems_of_publication(publication: Publication) -> Iterator[str]:
         yield _("The publication’s site is “%(site)s”; links in mail must begin with https://.") % {
             "site": site
         }
+    if not validate_host(publication.host, settings.ALLOWED_HOSTS):
+        yield _("“%(host)s” is not among this server’s ALLOWED_HOSTS: no link would open.") % {
+            "host": publication.host
+        }
 
 
 def _problems_of_lists(mailing_lists: list[MailingList]) -> Iterator[str]:
@@ -82,17 +83,11 @@ def _problems_of_sender(sender: Sender | None) -> Iterator[str]:
             "mailer": sender.mailer,
             "sender": sender.name,
         }
-    if _is_free_mail(sender.email):
+    if is_free_mail(sender.email):
         yield _(
             "“%(address)s” belongs to a mailbox provider, which refuses mail in its name from "
             "others. Send from a domain of your own."
         ) % {"address": sender.email}
-
-
-def _is_free_mail(email: str) -> bool:
-    local, _at, domain = email.lower().rpartition("@")
-    known = Address(local or "-", domain).mailbox_provider != "other"
-    return known or bool(_FREE_MAIL.fullmatch(domain))
 
 
 def _problems_of_articles(articles: list[Article]) -> Iterator[str]:

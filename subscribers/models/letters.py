@@ -102,7 +102,7 @@ class Letter(models.Model):
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # What was sent to a mailbox counts against it also when nobody confirmed and the row is gone.
     subscriber = models.ForeignKey("Subscriber", models.SET_NULL, null=True, related_name="letters")
-    # What a confirmation is about; its siblings that wait at that moment are confirmed with it.
+    # What a confirmation is about; siblings that its page names are confirmed with it.
     subscription = models.ForeignKey(
         "Subscription", models.SET_NULL, null=True, blank=True, related_name="letters"
     )

@@ -216,18 +216,21 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return f"{self.subscriber} – {self.mailing_list}"
 
-    def confirm(self, evidence: Evidence) -> bool:
-        """Begin the mailing of this period and of its waiting siblings; False if it was over.
+    def confirm(self, evidence: Evidence, shown: Iterable[str] = ()) -> bool:
+        """Begin the mailing of this period; False if it was over.
 
-        Of two clicks at once one wins: it alone writes the consents and asks for the welcome.
+        With it go those that wait for lists which the reader was shown, by their slugs: a stranger
+        may have asked for one more meanwhile. Of two clicks at once one wins: it alone writes the
+        consents and asks for the welcome.
         """
         with transaction.atomic():
             subscriber = Subscriber.objects.locked(self.subscriber_id)
             pending = Subscription.objects.pending().filter(subscriber=subscriber)
             if not pending.filter(pk=self.pk).update(confirmed_at=Now()):
                 return False
-            siblings = list(pending.select_related("mailing_list").select_for_update(of=("self",)))
-            pending.update(confirmed_at=Now())
+            waiting = pending.filter(mailing_list__slug__in=list(shown))
+            siblings = list(waiting.select_related("mailing_list").select_for_update(of=("self",)))
+            pending.filter(pk__in=[one.pk for one in siblings]).update(confirmed_at=Now())
             self._write_confirmed([self, *siblings], evidence)
             Letter.objects.answered(subscriber)
             Letter.objects.ask(Letter.Kind.WELCOME, subscriber, self)

@@ -33,7 +33,8 @@ LONG_BODY = LONG_PARAGRAPH * 300
 
 
 @pytest.fixture
-def publication(publication):
+def publication(publication, settings):
+    settings.ALLOWED_HOSTS = ["localhost", ".example"]
     publication.site = "https://news.harbour.example"
     publication.save()
     return publication
@@ -646,6 +647,12 @@ def test_no_mail_of_a_list_whose_id_is_none(campaign, briefing, list_id):
     briefing.save()
 
     assert "is not one that mail can carry" in problems_of(campaign)[0]
+
+
+def test_no_mail_with_links_that_this_server_does_not_answer(campaign, publication, settings):
+    settings.ALLOWED_HOSTS = ["www.harbour.example"]
+
+    assert "“news.harbour.example” is not among" in problems_of(campaign)[0]
 
 
 def test_no_mail_by_a_mailer_that_is_not_set_up(campaign, publication):

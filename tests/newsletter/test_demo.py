@@ -138,7 +138,7 @@ def test_the_password_of_a_known_editor_stays(db):
 
 def test_on_a_server_nobody_knows_the_password(db, settings):
     settings.LAPTOP = False
-    settings.SITE_URL = "https://post.example"
+    settings.SITE_URL, settings.ALLOWED_HOSTS = "https://post.example", ["post.example"]
 
     said = told("create_demo")
 

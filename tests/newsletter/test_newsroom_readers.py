@@ -148,6 +148,16 @@ def test_the_paper_and_its_sender_are_set_together(desk, publication):
     assert changed.sender.name == "The Night Desk"
 
 
+def test_mail_cannot_be_from_a_mailbox_provider(desk, publication):
+    answer = desk.post(
+        reverse("newsroom:settings"), paper(**{"sender-email": "harbour.post@gmail.com"})
+    )
+
+    assert answer.status_code == 422
+    assert "refuse mail in their name" in answer.text
+    assert Publication.objects.current().sender.email == "news@harbour.example"
+
+
 def test_a_line_break_cannot_stand_in_a_sender(desk, publication):
     answer = desk.post(
         reverse("newsroom:settings"), paper(**{"sender-name": "Desk\r\nBcc: x@example.com"})

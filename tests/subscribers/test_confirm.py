@@ -1,5 +1,6 @@
 """From the link in the mail to being subscribed, and the ways around it."""
 
+import re
 import time
 
 import pytest
@@ -86,7 +87,7 @@ def test_one_click_confirms_all_lists_that_wait(client, sign_up, weekend, letter
 
     question = "Shall we send you Morning Briefing and Weekend Reader?"
     assert question in client.get(path).content.decode()
-    answer = client.post(path)
+    answer = client.post(path, {"lists": ["morning-briefing", "weekend-reader"]})
 
     assert "Morning Briefing and Weekend Reader" in answer.content.decode()
 
@@ -184,6 +185,22 @@ def test_tokens_of_other_mails_do_not_confirm(client, asked, link):
 
     assert subscription.is_pending
     assert not Subscription.objects.confirmed().exists()
+
+
+def test_a_list_that_the_page_did_not_name_is_not_confirmed(
+    client, sign_up, weekend, letters, link
+):
+    sign_up()
+    path = link("c", letters()[0])
+    page = client.get(path).content.decode()
+    shown = re.findall('name="lists" value="([^"]+)"', page)
+    sign_up(lists=["weekend-reader"])
+
+    client.post(path, {"lists": shown})
+
+    assert shown == ["morning-briefing"]
+    assert [one.mailing_list.slug for one in Subscription.objects.confirmed()] == shown
+    assert Subscription.objects.pending().count() == 1
 
 
 def test_a_fresh_confirmation_lifts_having_left(client, subscribe, sign_up, letters, link):

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from subscribers.addresses import is_free_mail
 from subscribers.models import MailingList, Publication, Sender, Terms
 
 
@@ -108,6 +109,12 @@ class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
             "email": gettext_lazy("At your own domain: mailbox providers refuse others."),
             "reply_to": gettext_lazy("Blank: answers go to the address above."),
         }
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        if is_free_mail(email):
+            raise ValidationError(_("Mailbox providers refuse mail in their name from others."))
+        return email
 
 
 class TermsForm(forms.ModelForm):  # type: ignore[type-arg]
