@@ -28,10 +28,6 @@ from tests.newsletter.sending import (
     work,
 )
 
-on_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="SQLite has one writer, and no rows to lock"
-)
-
 
 @pytest.fixture(autouse=True)
 def calls(monkeypatch):
@@ -426,7 +422,6 @@ def test_several_batches_are_worked_off_in_random_order(campaign, briefing, monk
     assert campaign.finish()
 
 
-@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_claims_at_once_give_each_batch_to_one(campaign, briefing, monkeypatch):
     monkeypatch.setattr(campaigns_module, "BATCH", 2)
@@ -445,7 +440,6 @@ def test_a_hundred_claims_at_once_give_each_batch_to_one(campaign, briefing, mon
     assert len(claimed) == len(set(claimed)) == campaign.batches.count()
 
 
-@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_starts_at_once_one_wins(campaign, briefing):
     confirmed_readers(80, briefing)
@@ -463,7 +457,6 @@ def test_of_eight_starts_at_once_one_wins(campaign, briefing):
     assert campaign.batches.count() == 1
 
 
-@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_four_workers_mail_everybody_once(campaign, briefing, monkeypatch, mailoutbox):
     monkeypatch.setattr(campaigns_module, "BATCH", 10)
