@@ -81,7 +81,7 @@ def write_article(editor, headline):
     editor.get_by_role("link", name="Articles", exact=True).click()
     editor.get_by_role("link", name="New article").click()
     editor.get_by_label("Headline").fill(headline)
-    editor.locator("[contenteditable][role=textbox]").click()
+    editor.get_by_role("textbox", name="Text").click()
     editor.keyboard.type("Whoever trusted it got wet feet.")
     editor.get_by_role("button", name="Save").click()
     editor.get_by_role("button", name="Publish").click()
