@@ -1,5 +1,7 @@
 """How the web server serves: `gunicorn -c python:config.gunicorn`."""
 
+from config.logs import TO_CONSOLE
+
 wsgi_app = "config.wsgi"
 worker_class = "gthread"
 threads = 8
@@ -9,16 +11,7 @@ graceful_timeout = 10
 # should leave out what follows /c/, /b/, /u/ and /r/ as well.
 accesslog = None
 control_socket_disable = True
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "config.logs.Discreet",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+logconfig_dict = TO_CONSOLE | {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "gunicorn.error": {"handlers": ["console"], "level": "WARNING", "propagate": False},

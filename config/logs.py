@@ -2,6 +2,20 @@
 
 import logging
 import re
+from typing import Any
+
+# What every process writes its lines with; each adds whom it listens to.
+TO_CONSOLE: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "config.logs.Discreet",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+}
 
 _TOKEN = re.compile(r"(/[cbur]/)[0-9A-Za-z]{8,}")
 _ADDRESS = re.compile(r"([^\s@/<>()\[\]\"',;:=]{1,2})[^\s@/<>()\[\]\"',;:=]*@(?=[\w\[])")

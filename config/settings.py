@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 from config.environment import Environment
+from config.logs import TO_CONSOLE
 
 ROOT = Path(__file__).resolve().parent.parent
 env = Environment(os.environ)
@@ -281,15 +282,4 @@ AUTH_PASSWORD_VALIDATORS = [
 # Logs --------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "config.logs.Discreet",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOGGING = TO_CONSOLE | {"root": {"handlers": ["console"], "level": LOG_LEVEL}}
