@@ -187,6 +187,20 @@ def test_tokens_of_other_mails_do_not_confirm(client, asked, link):
     assert not Subscription.objects.confirmed().exists()
 
 
+@pytest.mark.parametrize("reason", ["complained", "bounced", "by_staff"])
+def test_a_confirmation_does_not_lift_what_has_rules_of_its_own(client, confirm_path, reason):
+    Suppression.objects.create(
+        key=Subscriber.objects.get().suppression_key,
+        scope=Suppression.Scope.EVERYTHING,
+        reason=reason,
+    )
+
+    client.post(confirm_path)
+
+    assert Suppression.objects.in_force().count() == 1
+    assert not Subscription.objects.mailable().exists()
+
+
 def test_a_list_that_the_page_did_not_name_is_not_confirmed(
     client, sign_up, weekend, letters, link
 ):
