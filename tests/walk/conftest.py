@@ -167,6 +167,10 @@ def desk(browser):
         context = browser.new_context(locale="en-GB")
         contexts.append(context)
         page = context.new_page()
+        # Shown where a test fails: what the page complained of, and what it could not load.
+        page.on("console", lambda message: print("console:", message.text))
+        page.on("pageerror", lambda error: print("error:", error))
+        page.on("requestfailed", lambda request: print("failed:", request.url, request.failure))
         page.goto(f"{paper.url}/newsroom/")
         page.get_by_label("User name").or_(page.get_by_label("Username")).fill(paper.user)
         page.get_by_label("Password").fill(paper.password)
