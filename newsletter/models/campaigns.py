@@ -51,6 +51,13 @@ class Campaign(models.Model):
         PAUSED = "paused", _("Paused")
         SENT = "sent", _("Handed over")
         CANCELLED = "cancelled", _("Cancelled")
+        ATTENTION = "attention", _("Needs attention")
+
+    class IfUncertain(models.TextChoices):
+        """What becomes of readers of whom nobody can know whether they got it."""
+
+        HOLD = "hold", _("Leave them: better once too few than twice")
+        REPEAT = "repeat", _("Send again: better twice than not at all")
 
     class Length(models.TextChoices):
         EXCERPT = "excerpt", _("An excerpt, with “read on”")
@@ -77,10 +84,29 @@ class Campaign(models.Model):
     time_zone = models.CharField(
         _("time zone"), max_length=64, blank=True, validators=[validate_time_zone]
     )
+    # The wall time as each reader's own clock shows it, not as the desk's does (SND-12).
+    at_readers_hour = models.BooleanField(_("at this hour where the reader is"), default=False)
+    # Goes before whatever else is being sent.
+    is_breaking = models.BooleanField(_("breaking news"), default=False)
+    if_uncertain = models.CharField(
+        _("who may or may not have got it"),
+        max_length=6,
+        choices=IfUncertain,
+        default=IfUncertain.HOLD,
+    )
+    # A warm-up's cohort: of the audience only who confirmed since then. Null: everybody.
+    confirmed_since = models.DateTimeField(null=True, blank=True, editable=False)
     due_at = models.DateTimeField(_("due"), null=True, blank=True, editable=False)
     send_until = models.DateTimeField(_("at the latest"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True, editable=False)
+    # Batches are cut up to this id; the first are sent while the others are still being planned.
+    planned_to = models.BigIntegerField(default=0, editable=False)
+    # What the ledger came to when the books were closed: counting a million rows takes its time.
+    sent = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    failed = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    skipped = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    uncertain = models.PositiveIntegerField(null=True, blank=True, editable=False)
     # Counted when it starts; sent + failed + skipped + uncertain must come to this.
     audience = models.PositiveIntegerField(_("readers"), null=True, blank=True, editable=False)
     trouble = models.CharField(_("what is wrong"), max_length=500, blank=True, editable=False)

@@ -112,6 +112,12 @@ class Batch(models.Model):
     due_at = models.DateTimeField()
     # Claims since it last moved on: how long it rests when nobody takes our mail.
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Readers passed over in this walk who cannot be served yet: it begins again for them.
+    left_aside = models.PositiveIntegerField(default=0)
+    # Crashes of ours since it last moved on; after too many it is set aside, and shown.
+    failures = models.PositiveSmallIntegerField(default=0)
+    set_aside_at = models.DateTimeField(null=True)
+    trouble = models.CharField(max_length=500, blank=True)
     finished_at = models.DateTimeField(null=True)
     # When this worker asked for it, by this worker's own clock; not in the row.
     claimed_at = 0.0
@@ -207,6 +213,7 @@ class Delivery(models.Model):
         PAUSED = "paused", _("Paused by the reader")
         SUPPRESSED = "suppressed", _("The address is suppressed")
         EXPIRED = "expired", _("Too late: no longer news")
+        CANCELLED = "cancelled", _("The campaign was called off")
         WORKER_LOST = "worker_lost", _("The worker died with the message in hand")
 
     pk = models.CompositePrimaryKey("campaign_id", "subscriber_id")
