@@ -1,6 +1,7 @@
 """From what a clock on the wall shows, in a zone, to the moment it means (SND-06, SND-07)."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 # An editor who sends "at 6:30" presses the button at 6:30:40; that is no mistake.
@@ -23,6 +24,19 @@ def instant(wall: datetime, zone: ZoneInfo) -> datetime:
     if not _exists(wall, zone):
         raise NoSuchTimeError(wall, _next_valid(wall, zone))
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+@lru_cache(maxsize=1024)
+def moment(wall: datetime, time_zone: str) -> datetime:
+    """As `instant`; where the clocks skip it, the first time that they show after it.
+
+    For readers, who are not asked what they meant, by the name of their zone.
+    """
+    zone = ZoneInfo(time_zone)
+    try:
+        return instant(wall, zone)
+    except NoSuchTimeError as skipped:
+        return instant(skipped.next_valid, zone)
 
 
 def is_past(moment: datetime, now: datetime) -> bool:

@@ -2,17 +2,19 @@
 
 from datetime import datetime, timedelta
 from typing import Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q, QuerySet, Window
-from django.db.models.functions import DenseRank, Mod, Now
+from django.db.models import Case, Q, QuerySet, When, Window
+from django.db.models.functions import DenseRank, Greatest, Mod, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from newsletter import wall_time
 from newsletter.models.articles import Article
+from newsletter.models.versions import Version
 from subscribers.models import MailingList, Publication, Subscription
 from subscribers.validators import validate_plain_line, validate_time_zone
 
@@ -22,6 +24,16 @@ SEND_FOR = timedelta(hours=12)
 GRACE = timedelta(hours=1)
 # Readers in a batch: some seconds' work, and a million readers are five hundred rows.
 BATCH = 2000
+# What an editor decides with the slot, stored when it is booked.
+_DECIDED = [
+    "scheduled_date",
+    "scheduled_time",
+    "time_zone",
+    "at_readers_hour",
+    "is_breaking",
+    "if_uncertain",
+    "confirmed_since",
+]
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
@@ -34,6 +46,15 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
 
     def sending(self) -> Self:
         return self.filter(status=Campaign.Status.SENDING)
+
+    def stopped(self) -> Self:
+        """Begun or held back, and waiting for somebody to say go."""
+        return self.filter(status__in=[Campaign.Status.PAUSED, Campaign.Status.ATTENTION])
+
+    def booked(self) -> Self:
+        """Scheduled and not over: may be called off, and its wording replaced."""
+        over = [Campaign.Status.DRAFT, Campaign.Status.SENT, Campaign.Status.CANCELLED]
+        return self.exclude(status__in=over)
 
     def handed_over(self) -> Self:
         """No batch is left to work on; whether everybody is accounted for, `finish()` asks."""
@@ -124,27 +145,45 @@ class Campaign(models.Model):
     def __str__(self) -> str:
         return self.subject or str(_("Untitled"))
 
-    def schedule(self, versions: "list[Version]", due_at: datetime) -> bool:
+    def schedule(self, versions: list[Version], due_at: datetime) -> bool:
         """Book the slot for these wordings; False if the campaign is no draft any more.
 
         Two editors at once make one sending: the row decides. It never starts before the time to
         think better of it is over, whatever the clock on the wall said.
         """
-        due_at = max(due_at, timezone.now() + timedelta(seconds=self.publication.cancel_window))
+        first, last = self.hours(due_at)
+        first = max(first, timezone.now() + timedelta(seconds=self.publication.cancel_window))
         drafts = Campaign.objects.filter(pk=self.pk, status=self.Status.DRAFT)
         with transaction.atomic():
             won = drafts.update(
                 status=self.Status.SCHEDULED,
-                scheduled_date=self.scheduled_date,
-                scheduled_time=self.scheduled_time,
-                time_zone=self.time_zone,
-                due_at=due_at,
-                send_until=due_at + SEND_FOR,
+                due_at=first,
+                send_until=max(first, last) + SEND_FOR,
                 trouble="",
+                **{name: getattr(self, name) for name in _DECIDED},
             )
             if won:
                 Version.objects.bulk_create(versions)
         return bool(won)
+
+    def replace_versions(self, versions: list[Version], seen: set[int]) -> bool:
+        """Another wording for those not yet in hand; False if it is over, or not as it was seen.
+
+        `seen` are the keys of the versions that it replaces: of two editors at once, who comes
+        second has not read what the first one wrote. The slot, the lists and the audience stay.
+        """
+        with transaction.atomic():
+            if not list(self._booked().select_for_update().values_list("pk")):
+                return False
+            current = dict(self.versions.current().values_list("pk", "mailing_list"))
+            if set(current) != seen:
+                return False
+            if set(current.values()) != {version.mailing_list_id for version in versions}:
+                raise ValueError(f"The versions are not for the lists of campaign {self.pk}.")
+            self.versions.current().update(replaced_at=Now())
+            Version.objects.bulk_create(versions)
+            self._booked().update(subject=self.subject)
+        return True
 
     def start(self) -> bool:
         """Begin to hand over; False if it is not due, or has begun: of two workers one wins.
@@ -189,16 +228,24 @@ class Campaign(models.Model):
         return True
 
     def cancel(self) -> bool:
-        """Stop a campaign that has not started; False if it has."""
-        held = Q(status=self.Status.PAUSED, started_at__isnull=True)
-        waiting = Campaign.objects.filter(Q(status=self.Status.SCHEDULED) | held, pk=self.pk)
-        return bool(waiting.update(status=self.Status.CANCELLED, finished_at=Now(), trouble=""))
+        """Call it off, or stop it for good; False if it is a draft, or over.
+
+        Once begun, the books stay open: the workers skip whoever has not got it, and close them.
+        """
+        not_begun = When(started_at__isnull=True, then=Now())
+        return bool(
+            self._booked().update(
+                status=self.Status.CANCELLED, finished_at=Case(not_begun), trouble=""
+            )
+        )
 
     def redraft(self) -> bool:
-        """Make a called-off campaign editable again; False if it is not one."""
-        cancelled = Campaign.objects.filter(pk=self.pk, status=self.Status.CANCELLED)
+        """Make a called-off campaign editable again; False if it is not one, or had begun."""
+        called_off = Campaign.objects.filter(
+            pk=self.pk, status=self.Status.CANCELLED, started_at__isnull=True
+        )
         with transaction.atomic():
-            won = cancelled.update(
+            won = called_off.update(
                 status=self.Status.DRAFT, due_at=None, finished_at=None, trouble=""
             )
             if won:
@@ -207,28 +254,72 @@ class Campaign(models.Model):
 
     def pause(self, trouble: str = "") -> bool:
         """Hand over nothing more, from the next window on; False if it is not sending."""
-        sending = Campaign.objects.filter(pk=self.pk, status=self.Status.SENDING)
+        sending = Campaign.objects.sending().filter(pk=self.pk)
         return bool(sending.update(status=self.Status.PAUSED, trouble=trouble[:500]))
 
     def resume(self) -> bool:
-        """Go on; what was held back before it started is due now. False if it is not paused."""
-        paused = Campaign.objects.filter(pk=self.pk, status=self.Status.PAUSED)
-        begun = paused.filter(started_at__isnull=False)
-        held = paused.filter(started_at__isnull=True)
-        return bool(
-            begun.update(status=self.Status.SENDING, trouble="")
-            or held.update(
+        """Go on, with the batches that were set aside too; False if it is not stopped.
+
+        What was held back before it started is due now. After `send_until` the workers would only
+        skip the rest: who resumes then says that it still is news, for SEND_FOR from now.
+        """
+        stopped = Campaign.objects.stopped().filter(pk=self.pk)
+        begun, held = (stopped.filter(started_at__isnull=not_begun) for not_begun in (False, True))
+        with transaction.atomic():
+            won = self._go_on(begun) or held.update(
                 status=self.Status.SCHEDULED,
                 due_at=Now(),
-                send_until=timezone.now() + SEND_FOR,
+                # Readers who go by their own clocks may have hours to come that are later still.
+                send_until=Greatest("send_until", timezone.now() + SEND_FOR),
                 trouble="",
             )
+        return bool(won)
+
+    def _go_on(self, begun: CampaignQuerySet) -> int:
+        now = timezone.now()
+        too_late = When(send_until__lte=now, then=now + SEND_FOR)
+        won = begun.update(
+            status=self.Status.SENDING,
+            send_until=Case(too_late, default="send_until"),
+            finished_at=None,
+            trouble="",
         )
+        if won:
+            aside = self.batches.filter(set_aside_at__isnull=False)
+            aside.update(set_aside_at=None, failures=0, trouble="", due_at=Now())
+        return won
+
+    def hours(self, due_at: datetime) -> tuple[datetime, datetime]:
+        """When the first and the last readers are due, if it is due at the desk at this moment."""
+        if not self.goes_by_readers_clocks:
+            return due_at, due_at
+        moments = [self._hour_in(zone) for zone in self._zones_of_readers()]
+        return min(moments), max(moments)
+
+    def due_for(self, time_zone: str) -> datetime:
+        """When a reader in this zone is due ("": unknown, then the campaign's own zone).
+
+        Whose hour had passed when it started is due with the first; who moves while it is being
+        sent, at the latest with the last.
+        """
+        due_at = self.due_at or timezone.now()
+        if not self.goes_by_readers_clocks:
+            return due_at
+        last = (self.send_until or due_at + SEND_FOR) - SEND_FOR
+        return max(due_at, min(self._hour_in(time_zone), last))
 
     def readers(self) -> int:
         """To how many it would go if it went now."""
-        periods = Subscription.objects.mailable().filter(mailing_list__in=self.mailing_lists.all())
+        periods = self.periods_now()
+        if self.confirmed_since:
+            periods = periods.filter(confirmed_at__gte=self.confirmed_since)
         return periods.values("subscriber").distinct().count()
+
+    def periods_now(self) -> QuerySet[Subscription]:
+        """By which it would reach somebody if it went now; of a warm-up's cohort or not."""
+        # Named one by one: PostgreSQL guesses badly at a subquery here.
+        lists = list(self.mailing_lists.values_list("pk", flat=True))
+        return Subscription.objects.mailable().filter(mailing_list__in=lists)
 
     @property
     def title(self) -> str:
@@ -241,6 +332,15 @@ class Campaign(models.Model):
         return self.status == self.Status.DRAFT
 
     @property
+    def is_closed(self) -> bool:
+        """The books are closed: `sent`, `failed`, `skipped` and `uncertain` are final."""
+        return self.finished_at is not None and self.sent is not None
+
+    @property
+    def goes_by_readers_clocks(self) -> bool:
+        return self.at_readers_hour and None not in (self.scheduled_date, self.scheduled_time)
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone or self.publication.time_zone)
 
@@ -251,6 +351,22 @@ class Campaign(models.Model):
         lists = list(self.versions.current().values_list("mailing_list", flat=True))
         started = self.started_at or timezone.now()
         return Subscription.objects.audience(started).filter(mailing_list__in=lists)
+
+    def _booked(self) -> CampaignQuerySet:
+        return Campaign.objects.booked().filter(pk=self.pk)
+
+    def _zones_of_readers(self) -> set[str]:
+        people = self.periods_now().order_by().values_list("subscriber__time_zone", flat=True)
+        return {"", *people.distinct()}
+
+    def _hour_in(self, time_zone: str) -> datetime:
+        if self.scheduled_date is None or self.scheduled_time is None:
+            raise ValueError(f"Campaign {self.pk} has no hour.")
+        wall = datetime.combine(self.scheduled_date, self.scheduled_time)
+        try:
+            return wall_time.moment(wall, time_zone or self.zone.key)
+        except (ZoneInfoNotFoundError, ValueError):
+            return wall_time.moment(wall, self.zone.key)
 
     def _count_audience(self) -> int:
         """A reader on several of the lists counts once."""
@@ -271,59 +387,3 @@ class Campaign(models.Model):
             "%(count)d readers are not accounted for.",
             missing,
         ) % {"count": missing}
-
-
-class Entry(models.Model):
-    """An article's place in a campaign."""
-
-    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="entries")
-    article = models.ForeignKey(Article, models.PROTECT, related_name="entries")
-    position = models.PositiveSmallIntegerField(default=0)
-
-    class Meta:
-        ordering = ["position", "id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["campaign", "article"], name="an_article_once_a_campaign"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.position}. {self.article}"
-
-
-class VersionQuerySet(models.QuerySet["Version"]):
-    def current(self) -> Self:
-        return self.filter(replaced_at__isnull=True)
-
-
-class Version(models.Model):
-    """One frozen wording of a campaign, as one list gets it. Never changed, only replaced."""
-
-    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="versions")
-    mailing_list = models.ForeignKey(MailingList, models.PROTECT, related_name="+")
-    # All three still hold their slots; newsletter.content fills them for one reader.
-    subject = models.TextField()
-    html = models.TextField()
-    text = models.TextField()
-    # The whole message in bytes, slots left open: what SMTP is given, filled.
-    message = models.BinaryField()
-    # Bytes of HTML that all of its articles take uncut, and whether they were cut to fit (HTM-01).
-    whole_size = models.PositiveIntegerField(default=0)
-    is_excerpt = models.BooleanField(default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    replaced_at = models.DateTimeField(null=True, editable=False)
-
-    objects = VersionQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["campaign", "mailing_list"],
-                condition=models.Q(replaced_at__isnull=True),
-                name="one_wording_a_list",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.subject

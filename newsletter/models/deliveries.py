@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from newsletter.models.campaigns import Campaign, Version
+from newsletter.models.campaigns import Campaign
+from newsletter.models.versions import Version
 from subscribers.models import MailingList, Subscriber
 
 # A worker that has not renewed its lease for this long is taken for dead.

@@ -324,7 +324,7 @@ def test_called_off_and_drafted_again(desk, url, campaign):
 
 
 def test_a_late_call_off_says_so(desk, url, campaign):
-    Campaign.objects.update(status=Campaign.Status.SENDING)
+    Campaign.objects.update(status=Campaign.Status.SENT)
 
     answer = desk.post(url("cancel"), follow=True)
 

@@ -47,7 +47,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     if _campaign(pk).cancel():
         messages.success(request, _("Called off. Nobody was written to."))
     else:
-        messages.error(request, _("Too late to call it off: it is not waiting any more."))
+        messages.error(request, _("Too late to call it off: it is over."))
     return redirect("newsroom:campaign", pk)
 
 
