@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Q, QuerySet, When, Window
+from django.db.models import Case, QuerySet, When, Window
 from django.db.models.functions import DenseRank, Greatest, Mod, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
