@@ -1,10 +1,13 @@
-"""What became of a campaign."""
+"""What became of a campaign, and before it goes: who of its lists would get it."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from newsletter.models import Campaign, Delivery
+from subscribers.models import Subscription
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,108 @@ class Progress:
 
 
 def progress(campaign: Campaign) -> Progress:
-    """As the ledger stands; before the start the audience is who would be mailed now."""
-    if campaign.audience is None:
+    """As the ledger stands; before the start the audience is who would be mailed now.
+
+    While the readers of a campaign that began are still being counted, the audience is 0.
+    """
+    if campaign.started_at is None and campaign.audience is None:
         return Progress(audience=campaign.readers())
-    counted = campaign.deliveries.order_by().values_list("status").annotate(Count("subscriber"))
-    known = {str(status): count for status, count in counted}
-    return Progress(
-        audience=campaign.audience, **{str(s): known.get(s, 0) for s in Delivery.Status}
-    )
+    return progress_of([campaign])[campaign.pk]
+
+
+def progress_of(begun: list[Campaign]) -> dict[int, Progress]:
+    """As the books say where they are closed; the others are counted, in one query for all."""
+    live = [campaign for campaign in begun if not campaign.is_closed]
+    counted: dict[int, dict[str, int]] = {campaign.pk: {} for campaign in live}
+    if live:
+        ledger = Delivery.objects.filter(campaign__in=live).order_by()
+        for pk, status, readers in ledger.values_list("campaign", "status").annotate(n=Count("*")):
+            counted[pk][str(status)] = readers
+    return {campaign.pk: _progress(campaign, counted.get(campaign.pk)) for campaign in begun}
+
+
+def _progress(campaign: Campaign, counted: dict[str, int] | None) -> Progress:
+    if counted is None:
+        counted = {name: getattr(campaign, name) or 0 for name in Delivery.Status.values}
+    known = {name: counted.get(name, 0) for name in Delivery.Status.values}
+    return Progress(audience=campaign.audience or 0, **known)
 
 
 def skipped(campaign: Campaign) -> dict[str, int]:
     """How many readers were passed over, by Delivery.Reason."""
     passed = campaign.deliveries.filter(status=Delivery.Status.SKIPPED).order_by()
     return dict(passed.values_list("code").annotate(Count("subscriber")))
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """Everybody who ever confirmed or asked for the lists, and what keeps whom from getting it.
+
+    One person on two lists stands for two until `duplicates`; all numbers add up to `everybody`.
+    """
+
+    readers: int
+    unconfirmed: int = 0
+    paused: int = 0
+    # On the list still, but the address is suppressed; by Suppression.Reason.
+    suppressed: dict[str, int] = field(default_factory=dict)
+    # Not on the list any more; by Subscription.EndReason.
+    left: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    # Not in the cohort of a mailer that is being warmed up.
+    not_yet: int = 0
+
+    @property
+    def everybody(self) -> int:
+        return self.readers + sum(number for _reason, number in self.excluded)
+
+    @property
+    def excluded(self) -> list[tuple[str, int]]:
+        """Why, as a Delivery.Reason or the name of the field, and how many."""
+        gone = Counter(self.suppressed) + Counter(self.left)
+        counted = {"unconfirmed": self.unconfirmed, "paused": self.paused, **gone}
+        counted |= {"duplicates": self.duplicates, "not_yet": self.not_yet}
+        return [(reason, number) for reason, number in counted.items() if number]
+
+
+def funnel(campaign: Campaign) -> Funnel:
+    """Who would get it if it went now, and why not the others."""
+    lists = list(campaign.mailing_lists.values_list("pk", flat=True))
+    on_them = Subscription.objects.filter(mailing_list__in=lists, ended_at__isnull=True)
+    now_on = on_them.aggregate(
+        every=Count("pk"),
+        unconfirmed=Count("pk", filter=Q(confirmed_at__isnull=True)),
+        paused=Count("pk", filter=Q(confirmed_at__isnull=False, paused_until__gt=Now())),
+    )
+    suppressed = Subscription.objects.filter(mailing_list__in=lists).kept_out()
+    mailable = now_on["every"] - now_on["unconfirmed"] - now_on["paused"]
+    mailable = max(mailable - sum(suppressed.values()), 0)
+    # On one list nobody can be twice.
+    distinct = _people(campaign.periods_now()) if len(lists) > 1 else mailable
+    readers = campaign.readers() if campaign.confirmed_since else distinct
+    return Funnel(
+        readers=readers,
+        unconfirmed=now_on["unconfirmed"],
+        paused=now_on["paused"],
+        suppressed=suppressed,
+        left=_left(lists),
+        duplicates=max(mailable - distinct, 0),
+        not_yet=max(distinct - readers, 0),
+    )
+
+
+def _people(periods: QuerySet[Subscription]) -> int:
+    return periods.values("subscriber").distinct().count()
+
+
+def _left(lists: list[int]) -> dict[str, int]:
+    """Whose last period on a list is over."""
+    later = Subscription.objects.filter(
+        subscriber=OuterRef("subscriber"),
+        mailing_list=OuterRef("mailing_list"),
+        pk__gt=OuterRef("pk"),
+    )
+    over = Subscription.objects.filter(
+        ~Exists(later), mailing_list__in=lists, ended_at__isnull=False, confirmed_at__isnull=False
+    )
+    return dict(over.order_by().values_list("end_reason").annotate(n=Count("pk")))

@@ -7,7 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -40,10 +40,20 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Confirmed, and the address is not suppressed. The only audience we ever send to."""
         return self.confirmed().exclude(paused_until__gt=Now()).exclude(self._suppressed())
 
+    def kept_out(self) -> dict[str, int]:
+        """How many are confirmed but may not be mailed, as the address is suppressed; and why."""
+        why = Subquery(self._suppressions().order_by("reason").values("reason")[:1])
+        awake = self.confirmed().exclude(paused_until__gt=Now()).filter(self._suppressed())
+        reasons = awake.order_by().annotate(why=why).values_list("why")
+        return dict(reasons.annotate(periods=Count("pk")))
+
     def _suppressed(self) -> Exists:
+        return Exists(self._suppressions())
+
+    def _suppressions(self) -> "models.QuerySet[Suppression]":
         # Whoever refused a stranger's sign-up keeps what they had confirmed before.
         refused_later = Q(reason=Suppression.Reason.NOT_ME, created_at__gt=OuterRef("confirmed_at"))
-        return Exists(
+        return (
             Suppression.objects.in_force()
             .exclude(refused_later)
             .filter(
