@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, QuerySet, When, Window
+from django.db.models import Case, Q, QuerySet, When, Window
 from django.db.models.functions import DenseRank, Greatest, Mod, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -285,9 +285,14 @@ class Campaign(models.Model):
             trouble="",
         )
         if won:
-            aside = self.batches.filter(set_aside_at__isnull=False)
-            aside.update(set_aside_at=None, failures=0, trouble="", due_at=Now())
+            self.put_back()
         return won
+
+    def put_back(self) -> bool:
+        """Try again with the batches that were set aside; False if there are none."""
+        aside = self.batches.set_aside()
+        again = {"set_aside_at": None, "failures": 0, "trouble": "", "due_at": Now()}
+        return bool(aside.update(**again))
 
     def hours(self, due_at: datetime) -> tuple[datetime, datetime]:
         """When the first and the last readers are due, if it is due at the desk at this moment."""
@@ -315,6 +320,16 @@ class Campaign(models.Model):
             periods = periods.filter(confirmed_at__gte=self.confirmed_since)
         return periods.values("subscriber").distinct().count()
 
+    def readers_set_aside(self) -> int:
+        """In batches that crash whoever works on them: nobody hands over to these now."""
+        ranges = Q()
+        for first, last in self.batches.set_aside().values_list("first", "last"):
+            ranges |= Q(subscriber__gte=first, subscriber__lte=last)
+        if not ranges:
+            return 0
+        audience = self.periods_at_start().filter(ranges).values("subscriber").distinct()
+        return audience.count() - self.deliveries.filter(ranges).count()
+
     def periods_now(self) -> QuerySet[Subscription]:
         """By which it would reach somebody if it went now; of a warm-up's cohort or not."""
         # Named one by one: PostgreSQL guesses badly at a subquery here.
@@ -330,6 +345,16 @@ class Campaign(models.Model):
     @property
     def is_draft(self) -> bool:
         return self.status == self.Status.DRAFT
+
+    @property
+    def is_booked(self) -> bool:
+        """May be called off, and its wording replaced."""
+        return self.status not in {self.Status.DRAFT, self.Status.SENT, self.Status.CANCELLED}
+
+    @property
+    def is_past_its_time(self) -> bool:
+        """Going on, it would only skip whoever has not got it: `resume` says it still is news."""
+        return self.send_until is not None and self.send_until <= timezone.now()
 
     @property
     def is_closed(self) -> bool:

@@ -55,6 +55,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
             campaign__status=Campaign.Status.SENDING,
         )
 
+    def set_aside(self) -> Self:
+        """Crashed whoever worked on it, too often: waits for somebody to say try again."""
+        return self.filter(set_aside_at__isnull=False, finished_at__isnull=True)
+
     def abandoned(self) -> Self:
         """Its worker died with readers in hand, whatever the campaign's state."""
         return self.filter(lease_until__lt=Now(), finished_at__isnull=True)

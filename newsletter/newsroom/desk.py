@@ -3,20 +3,25 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any
 
 from django.db.models import Count, Prefetch, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from newsletter import reports
 from newsletter.content import LIMIT, ContentError, compile_versions, size, unpublished
 from newsletter.models import Campaign, Delivery, Entry, Version
+from newsletter.newsroom.bands import bands
 from newsletter.reports import Progress
-from subscribers.models import Subscription
+from subscribers.models import Subscription, Suppression
 
 # How many of those who did not get it are named on the page.
 SHOWN = 200
 _LIVE = [Campaign.Status.SCHEDULED, Campaign.Status.SENDING]
+# A countdown is for who hesitates; what is further away has a date.
+_COUNTED_DOWN = 15 * 60
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Row:
     """One campaign in the table: what became of it, or to how many it would go now."""
 
     campaign: Campaign
-    readers: int
+    # None while those of a campaign that has begun are being counted.
+    readers: int | None
     progress: Progress | None
 
     @property
@@ -54,10 +60,11 @@ def campaigns() -> QuerySet[Campaign]:
 
 def rows(chosen: Iterable[Campaign]) -> list[Row]:
     chosen = list(chosen)
-    expected = _expected([campaign for campaign in chosen if campaign.audience is None])
-    progress = _progress([campaign for campaign in chosen if campaign.audience is not None])
+    begun = [campaign for campaign in chosen if _has_begun(campaign)]
+    expected = _expected([campaign for campaign in chosen if not _has_begun(campaign)])
+    progress = reports.progress_of(begun)
     return [
-        Row(campaign, _readers(campaign, expected), progress.get(campaign.pk))
+        Row(campaign, expected.get(campaign.pk, campaign.audience), progress.get(campaign.pk))
         for campaign in chosen
     ]
 
@@ -75,31 +82,38 @@ def versions(campaign: Campaign) -> list[Version]:
     return list(campaign.versions.current().select_related("mailing_list").defer("message"))
 
 
+def review(campaign: Campaign, due_at: datetime) -> dict[str, Any]:
+    """All that will happen: a draft, from when to when it goes, and whom it leaves out."""
+    first, last = campaign.hours(due_at)
+    funnel = reports.funnel(campaign)
+    return _made(campaign) | {
+        "readers": funnel.readers,
+        "everybody": funnel.everybody,
+        "excluded": [(_excluded(reason), number) for reason, number in funnel.excluded],
+        "due_at": due_at,
+        "first": max(first, timezone.now()),
+        "last": last,
+    }
+
+
 def draft(campaign: Campaign) -> dict[str, Any]:
     """A campaign that is being made: content, audience, checks."""
-    lists = campaign.mailing_lists.all()
-    readers = _readers_by_list(lists)
-    wordings, problems = _compiled(campaign)
-    return {
-        "campaign": campaign,
-        "sender": campaign.publication.sender,
-        "entries": campaign.entries.select_related("article").defer("article__body"),
-        "lists": [(mailing_list, readers.get(mailing_list.pk, 0)) for mailing_list in lists],
-        "readers": campaign.readers(),
-        "wordings": wordings,
-        "problems": problems,
-    }
+    return _made(campaign) | {"readers": campaign.readers()}
 
 
 def sending(campaign: Campaign) -> dict[str, Any]:
     """A campaign that waits, goes out, or is out."""
-    progress = reports.progress(campaign) if campaign.audience is not None else None
+    progress = reports.progress(campaign) if _has_begun(campaign) else None
+    readers = campaign.audience if progress else campaign.readers()
     return {
         "campaign": campaign,
-        "readers": campaign.readers() if campaign.audience is None else campaign.audience,
+        "readers": readers,
         "progress": progress,
+        "bands": bands(campaign, readers or 0, progress),
+        "seconds_left": _seconds_left(campaign),
+        "deferred": campaign.deferrals.filter(attempts__gt=0).count() if progress else 0,
         "done_about": done_about(campaign, progress) if progress else None,
-        "is_live": campaign.status in _LIVE,
+        "is_live": campaign.status in _LIVE or _is_being_closed(campaign),
     }
 
 
@@ -118,6 +132,7 @@ def done_about(campaign: Campaign, progress: Progress) -> datetime | None:
         campaign.status != Campaign.Status.SENDING
         or not campaign.started_at
         or not progress.accounted
+        or campaign.audience is None
     ):
         return None
     now = timezone.now()
@@ -154,6 +169,37 @@ def _why(code: str, text: str) -> str:
     return f"{code} {text}".strip() or "–"
 
 
+def _made(campaign: Campaign) -> dict[str, Any]:
+    lists = campaign.mailing_lists.all()
+    readers = _readers_by_list(lists)
+    wordings, problems = _compiled(campaign)
+    return {
+        "campaign": campaign,
+        "sender": campaign.publication.sender,
+        "entries": campaign.entries.select_related("article").defer("article__body"),
+        "lists": [(mailing_list, readers.get(mailing_list.pk, 0)) for mailing_list in lists],
+        "wordings": wordings,
+        "problems": problems,
+    }
+
+
+def _excluded(reason: str) -> str:
+    """A reason of reports.Funnel, in words."""
+    ours = {
+        "unconfirmed": _("have not confirmed"),
+        "paused": _("paused by the reader"),
+        "duplicates": _("on several of the lists, counted once"),
+        "not_yet": _("left for later, while the mailer is warmed up"),
+        Suppression.Reason.UNSUBSCRIBED: _("unsubscribed"),
+        Suppression.Reason.NOT_ME: _("said “this wasn’t me”"),
+        Suppression.Reason.COMPLAINED: _("complained of our mail"),
+        Suppression.Reason.BOUNCED: _("have no such mailbox"),
+        Suppression.Reason.ERASED: _("were erased at their wish"),
+        Suppression.Reason.BY_STAFF: _("were removed by the newsroom"),
+    }
+    return ours.get(reason, reason)
+
+
 def _measured(compiled: list[Version]) -> list[Wording]:
     return [Wording(version, size(version)) for version in compiled]
 
@@ -165,32 +211,32 @@ def _compiled(campaign: Campaign) -> tuple[list[Wording], list[str]]:
         return [], error.problems + unpublished(campaign)
 
 
-def _progress(started: list[Campaign]) -> dict[int, Progress]:
-    """As reports.progress, of many campaigns in one query."""
-    ledger = Delivery.objects.filter(campaign__in=started).order_by()
-    counted: dict[int, dict[str, int]] = {campaign.pk: {} for campaign in started}
-    for pk, status, readers in ledger.values_list("campaign", "status").annotate(n=Count("*")):
-        counted[pk][status] = readers
-    return {
-        campaign.pk: Progress(
-            audience=campaign.audience or 0,
-            **{status: counted[campaign.pk].get(status, 0) for status in Delivery.Status.values},
-        )
-        for campaign in started
-    }
+def _has_begun(campaign: Campaign) -> bool:
+    return campaign.started_at is not None or campaign.audience is not None
 
 
-def _readers(campaign: Campaign, expected: dict[int, int]) -> int:
-    if campaign.audience is not None:
-        return campaign.audience
-    return expected.get(campaign.pk, 0)
+def _is_being_closed(campaign: Campaign) -> bool:
+    """Stopped for good, and the workers still write down who does not get it."""
+    stopped = campaign.status == Campaign.Status.CANCELLED
+    return stopped and campaign.finished_at is None
+
+
+def _seconds_left(campaign: Campaign) -> int | None:
+    """Until it starts, if that is soon."""
+    if campaign.status != Campaign.Status.SCHEDULED or campaign.due_at is None:
+        return None
+    left = ceil((campaign.due_at - timezone.now()).total_seconds())
+    return max(left, 0) if left <= _COUNTED_DOWN else None
 
 
 def _expected(waiting: list[Campaign]) -> dict[int, int]:
     """To how many each would go now; whoever is on two of its lists counts once."""
+    if not waiting:
+        return {}
     periods = Subscription.objects.mailable().filter(mailing_list__campaigns__in=waiting)
     counted = periods.order_by().values_list("mailing_list__campaigns")
-    return dict(counted.annotate(readers=Count("subscriber", distinct=True)))
+    known = dict(counted.annotate(readers=Count("subscriber", distinct=True)))
+    return {campaign.pk: known.get(campaign.pk, 0) for campaign in waiting}
 
 
 def _readers_by_list(lists: Iterable[Any]) -> dict[int, int]:

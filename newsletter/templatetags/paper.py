@@ -33,6 +33,12 @@ def line(text: str) -> str:
 
 
 @register.filter
+def timespan(seconds: int) -> str:
+    """Minutes and seconds, as one counts down."""
+    return f"{seconds // 60}:{seconds % 60:02}"
+
+
+@register.filter
 def direction(language: str) -> str:
     with override(language):
         return "rtl" if get_language_bidi() else "ltr"

@@ -22,6 +22,7 @@ class ScheduleForm(forms.Form):
     """Now, or a wall time in a zone; `due_at` is the moment it comes to."""
 
     NOW, LATER = "now", "later"
+    _HOLD = Campaign.IfUncertain.HOLD
     when = forms.ChoiceField(
         label=gettext_lazy("When"),
         choices=[(NOW, gettext_lazy("Now")), (LATER, gettext_lazy("At a time of your choice"))],
@@ -43,6 +44,28 @@ class ScheduleForm(forms.Form):
         validators=[validate_time_zone],
         widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
     )
+    at_readers_hour = forms.BooleanField(
+        label=gettext_lazy("At this hour where the reader is"),
+        required=False,
+        help_text=gettext_lazy(
+            "Each by his own clock. Where the hour has passed already, readers get it at the "
+            "start; whose time zone we do not know gets it by the one above."
+        ),
+    )
+    is_breaking = forms.BooleanField(
+        label=gettext_lazy("Breaking news: goes before everything else"), required=False
+    )
+    if_uncertain = forms.ChoiceField(
+        label=gettext_lazy("If we cannot know whether somebody got it"),
+        choices=Campaign.IfUncertain,
+        required=False,
+        widget=forms.RadioSelect,
+        help_text=gettext_lazy(
+            "It happens when a connection or a machine breaks at the wrong moment. A second copy "
+            "has the same Message-ID, by which most mailboxes hide it. Amazon SES gives each copy "
+            "its own: there both show."
+        ),
+    )
 
     def __init__(self, data: Any = None, *, campaign: Campaign) -> None:
         self.campaign = campaign
@@ -52,6 +75,9 @@ class ScheduleForm(forms.Form):
             "date": campaign.scheduled_date or tomorrow,
             "time": campaign.scheduled_time or "06:30",
             "time_zone": campaign.zone.key,
+            "at_readers_hour": campaign.at_readers_hour,
+            "is_breaking": campaign.is_breaking,
+            "if_uncertain": campaign.if_uncertain,
         }
         super().__init__(data, initial=initial)
 
@@ -61,6 +87,9 @@ class ScheduleForm(forms.Form):
         if later and self._has_all_of_it():
             self.due_at = self._moment()
         self._keep(self.cleaned_data if later else {})
+        self.campaign.is_breaking = bool(self.cleaned_data.get("is_breaking"))
+        # Asked of who has another wish; said to everybody on the review.
+        self.campaign.if_uncertain = self.cleaned_data.get("if_uncertain") or self._HOLD
         return self.cleaned_data
 
     def _has_all_of_it(self) -> bool:
@@ -103,6 +132,7 @@ class ScheduleForm(forms.Form):
         """What the campaign is to remember: nothing of a wall time if it goes now."""
         self.campaign.scheduled_date = wall.get("date")
         self.campaign.scheduled_time = wall.get("time")
+        self.campaign.at_readers_hour = bool(wall.get("at_readers_hour"))
         if wall.get("time_zone"):
             self.campaign.time_zone = wall["time_zone"]
 

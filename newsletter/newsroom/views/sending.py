@@ -3,11 +3,14 @@
 from datetime import datetime
 
 from django.contrib import messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from newsletter import reports
 from newsletter.content import ContentError, freeze_versions
 from newsletter.models import Campaign
 from newsletter.newsroom import desk
@@ -42,10 +45,14 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @editors_only
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    if _campaign(pk).cancel():
-        messages.success(request, _("Called off. Nobody was written to."))
+    """GET asks, naming how many have it already; POST calls it off, or stops it for good."""
+    campaign = _campaign(pk)
+    if request.method != "POST":
+        return _ask_whether(request, campaign)
+    if campaign.cancel():
+        messages.success(request, _stopped(campaign))
     else:
         messages.error(request, _("Too late to call it off: it is over."))
     return redirect("newsroom:campaign", pk)
@@ -62,7 +69,8 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 @editors_only
 @require_POST
 def resumption(request: HttpRequest, pk: int) -> HttpResponse:
-    if not _campaign(pk).resume():
+    campaign = _campaign(pk)
+    if not (campaign.resume() or campaign.put_back()):
         messages.error(request, _("It is not paused any more."))
     return redirect("newsroom:campaign", pk)
 
@@ -79,6 +87,24 @@ def _campaign(pk: int) -> Campaign:
     return get_object_or_404(Campaign.objects.select_related("publication__sender"), pk=pk)
 
 
+def _ask_whether(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    if not campaign.is_booked or campaign.started_at is None:
+        return redirect("newsroom:campaign", campaign.pk)
+    context = {"campaign": campaign, "progress": reports.progress(campaign)}
+    return render(request, "newsroom/campaign_stop.html", context)
+
+
+def _stopped(campaign: Campaign) -> str:
+    campaign.refresh_from_db()
+    if campaign.started_at is None:
+        return _("Called off. Nobody was written to.")
+    have = reports.progress(campaign).sent
+    words = ngettext(
+        "Stopped for good. %(n)s reader has it.", "Stopped for good. %(n)s readers have it.", have
+    )
+    return words % {"n": intcomma(have)}
+
+
 def _ask_when(request: HttpRequest, campaign: Campaign, form: ScheduleForm) -> HttpResponse:
     if not campaign.is_draft:
         messages.info(request, _("This campaign was scheduled already."))
@@ -91,7 +117,7 @@ def _ask_when(request: HttpRequest, campaign: Campaign, form: ScheduleForm) -> H
 def _show(
     request: HttpRequest, campaign: Campaign, form: ScheduleForm, *, changed: bool
 ) -> HttpResponse:
-    context = desk.draft(campaign) | {"form": form, "due_at": form.due_at, "changed": changed}
+    context = desk.review(campaign, form.due_at) | {"form": form, "changed": changed}
     status = 409 if changed else 200
     return render(request, "newsroom/campaign_review.html", context, status=status)
 
