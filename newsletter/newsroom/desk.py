@@ -117,6 +117,28 @@ def sending(campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def correction(campaign: Campaign) -> dict[str, Any]:
+    """What would replace the wording of a campaign that is booked, and for how many."""
+    progress = reports.progress(campaign)
+    current = list(campaign.versions.current().select_related("mailing_list").defer("message"))
+    wordings, problems = _compiled(campaign)
+    new = [wording.version for wording in wordings]
+    return {
+        "campaign": campaign,
+        "entries": campaign.entries.select_related("article").defer("article__body"),
+        "progress": progress if _has_begun(campaign) else None,
+        "waiting": progress.waiting,
+        "current": current,
+        "wordings": wordings,
+        "problems": problems,
+        "is_the_same": _words(current) == _words(new),
+    }
+
+
+def _words(versions: list[Version]) -> set[tuple[int, str, str, str]]:
+    return {(each.mailing_list_id, each.subject, each.html, each.text) for each in versions}
+
+
 def frozen(campaign: Campaign) -> dict[str, Any]:
     """What does not change any more while it goes out."""
     return {

@@ -2,6 +2,7 @@
 
 from newsletter.newsroom.forms.articles import ArticleForm
 from newsletter.newsroom.forms.campaigns import CampaignForm, TestForm
+from newsletter.newsroom.forms.corrections import ReplacementForm, SubjectForm, TextForm
 from newsletter.newsroom.forms.publication import (
     MailingListForm,
     PublicationForm,
@@ -19,9 +20,12 @@ __all__ = [
     "MailingListForm",
     "PublicationForm",
     "ReaderSearchForm",
+    "ReplacementForm",
     "ScheduleForm",
     "SenderForm",
     "SignInForm",
+    "SubjectForm",
     "TermsForm",
     "TestForm",
+    "TextForm",
 ]

@@ -45,11 +45,12 @@ class ArticleForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.theirs: Article | None = None
-        self.fields["language"].widget = forms.Select(
-            choices=[("", _("As the paper")), *settings.LANGUAGES]
-        )
+        if "language" in self.fields:
+            self.fields["language"].widget = forms.Select(
+                choices=[("", _("As the paper")), *settings.LANGUAGES]
+            )
         if self.instance.is_addressed:
-            del self.fields["slug"]
+            self.fields.pop("slug", None)
         if self.instance.pk:
             self.initial["seen"] = self.instance.changed_at.isoformat()
 
@@ -72,7 +73,10 @@ class ArticleForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance.revise(self._seen(), fields):
             return True
         self.theirs = Article.objects.get(pk=self.instance.pk)
-        self.data = {**dict(self.data.items()), "seen": self.theirs.changed_at.isoformat()}
+        self.data = {
+            **dict(self.data.items()),
+            self.add_prefix("seen"): self.theirs.changed_at.isoformat(),
+        }
         return False
 
     def _seen(self) -> datetime:

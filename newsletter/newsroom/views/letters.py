@@ -1,5 +1,8 @@
 """The mail itself, before anybody gets it: how it will look, and one to try."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -11,12 +14,14 @@ from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_GET, require_POST
 
 from newsletter import delivery
-from newsletter.content import ContentError, Mailing, Parts, Reader
-from newsletter.models import Campaign
+from newsletter.content import ContentError, Mailing, Parts, Reader, compile_versions
+from newsletter.models import Campaign, Version
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
-from newsletter.newsroom.forms import TestForm
+from newsletter.newsroom.forms import SubjectForm, TestForm
 from subscribers.addresses import AddressError
+
+type _Versions = Callable[[Campaign], list[Version]]
 
 # A mail has inline styles and pictures, and is shown in a frame that can do nothing else.
 _MAIL_CSP: dict[str, list[str]] = {
@@ -34,22 +39,15 @@ _MAIL_CSP: dict[str, list[str]] = {
 @require_GET
 def mail(request: HttpRequest, pk: int, slug: str) -> HttpResponse:
     """How one list gets it: HTML in a frame, and the plain text."""
-    campaign = _campaign(pk)
-    try:
-        parts = _parts(campaign, slug)
-    except ContentError as error:
-        return render(
-            request,
-            "newsroom/campaign_mail.html",
-            {"campaign": campaign, "problems": error.problems},
-        )
-    context = {
-        "campaign": campaign,
-        "parts": parts,
-        "slug": slug,
-        "mailing_lists": campaign.mailing_lists.all(),
-    }
-    return render(request, "newsroom/campaign_mail.html", context)
+    return _mail(request, _campaign(pk), slug, desk.versions, "newsroom:campaign-mail")
+
+
+@editors_only
+@require_GET
+def corrected_mail(request: HttpRequest, pk: int, slug: str) -> HttpResponse:
+    """How it would get it if what is booked were replaced by what the articles say now."""
+    campaign = _reworded(request, pk)
+    return _mail(request, campaign, slug, compile_versions, "newsroom:campaign-corrected-mail")
 
 
 @editors_only
@@ -57,10 +55,15 @@ def mail(request: HttpRequest, pk: int, slug: str) -> HttpResponse:
 @xframe_options_sameorigin
 @csp_override(_MAIL_CSP)
 def html(request: HttpRequest, pk: int, slug: str) -> HttpResponse:
-    try:
-        return HttpResponse(_parts(_campaign(pk), slug).html)
-    except ContentError as error:
-        raise Http404(str(error)) from error
+    return _html(_campaign(pk), slug, desk.versions)
+
+
+@editors_only
+@require_GET
+@xframe_options_sameorigin
+@csp_override(_MAIL_CSP)
+def corrected_html(request: HttpRequest, pk: int, slug: str) -> HttpResponse:
+    return _html(_reworded(request, pk), slug, compile_versions)
 
 
 @editors_only
@@ -97,10 +100,40 @@ def _campaign(pk: int) -> Campaign:
     return get_object_or_404(Campaign.objects.select_related("publication__sender"), pk=pk)
 
 
-def _parts(campaign: Campaign, slug: str) -> Parts:
+def _reworded(request: HttpRequest, pk: int) -> Campaign:
+    """With the subject that is being tried, not stored."""
+    campaign = _campaign(pk)
+    if not SubjectForm(request.GET, instance=campaign).is_valid():
+        raise Http404("No such subject.")
+    return campaign
+
+
+def _mail(
+    request: HttpRequest, campaign: Campaign, slug: str, versions: _Versions, page: str
+) -> HttpResponse:
+    context: dict[str, Any] = {"campaign": campaign}
+    try:
+        context |= {"parts": _parts(versions(campaign), slug), "slug": slug}
+    except ContentError as error:
+        context |= {"problems": error.problems}
+    else:
+        query = request.GET.urlencode()
+        context |= {"mailing_lists": campaign.mailing_lists.all(), "page": page}
+        context |= {"frame": f"{page}-html", "query": f"?{query}" if query else ""}
+    return render(request, "newsroom/campaign_mail.html", context)
+
+
+def _html(campaign: Campaign, slug: str, versions: _Versions) -> HttpResponse:
+    try:
+        return HttpResponse(_parts(versions(campaign), slug).html)
+    except ContentError as error:
+        raise Http404(str(error)) from error
+
+
+def _parts(versions: list[Version], slug: str) -> Parts:
     """As nobody in particular gets it: its personal links lead nowhere."""
-    for version in desk.versions(campaign):
+    for version in versions:
         if version.mailing_list.slug == slug:
             reader = Reader(0, "reader@example.com", "", version.mailing_list_id)
             return Mailing(version).parts(reader, timezone.now())
-    raise Http404(f"{slug} is none of the lists of campaign {campaign.pk}.")
+    raise Http404(f"{slug} is none of its lists.")
