@@ -165,7 +165,8 @@ def _send(campaign: Campaign, at: datetime) -> None:
     campaign.due_at = campaign.started_at = at + timedelta(minutes=5)
     campaign.finished_at = campaign.started_at + timedelta(seconds=4)
     readers = list(campaign.periods_at_start().values_list("subscriber", flat=True))
-    campaign.audience = len(readers)
+    campaign.audience = campaign.sent = len(readers)
+    campaign.failed = campaign.skipped = campaign.uncertain = 0
     campaign.save()
     Batch.objects.cut(campaign, [])
     campaign.batches.update(finished_at=campaign.finished_at)

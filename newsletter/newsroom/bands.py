@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -87,6 +88,8 @@ def _have_and_wait(progress: Progress) -> str:
 
 
 def _past_its_time(campaign: Campaign) -> list[str]:
-    if not campaign.is_past_its_time:
+    if campaign.send_until is None or not campaign.is_past_its_time:
         return []
-    return [_("It was no news any more after its time. Who goes on says it is, for 12 hours.")]
+    until = formats.date_format(campaign.send_until.astimezone(campaign.zone), "D j M, H:i")
+    words = _("It was news until %(until)s: who goes on says that it still is, for 12 hours more.")
+    return [words % {"until": until}]

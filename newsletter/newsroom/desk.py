@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from newsletter import reports
 from newsletter.content import LIMIT, ContentError, compile_versions, size, unpublished
 from newsletter.models import Campaign, Delivery, Entry, Version
+from newsletter.models.campaigns import SEND_FOR
 from newsletter.newsroom.bands import bands
 from newsletter.reports import Progress
 from subscribers.models import Subscription, Suppression
@@ -113,6 +114,7 @@ def sending(campaign: Campaign) -> dict[str, Any]:
         "seconds_left": _seconds_left(campaign),
         "deferred": campaign.deferrals.filter(attempts__gt=0).count() if progress else 0,
         "done_about": done_about(campaign, progress) if progress else None,
+        "last_hour": _last_hour(campaign),
         "is_live": campaign.status in _LIVE or _is_being_closed(campaign),
     }
 
@@ -155,6 +157,7 @@ def done_about(campaign: Campaign, progress: Progress) -> datetime | None:
         or not campaign.started_at
         or not progress.accounted
         or campaign.audience is None
+        or campaign.goes_by_readers_clocks
     ):
         return None
     now = timezone.now()
@@ -241,6 +244,13 @@ def _is_being_closed(campaign: Campaign) -> bool:
     """Stopped for good, and the workers still write down who does not get it."""
     stopped = campaign.status == Campaign.Status.CANCELLED
     return stopped and campaign.finished_at is None
+
+
+def _last_hour(campaign: Campaign) -> datetime | None:
+    """When the last readers get it who get it by their own clocks; None if nobody waits so."""
+    if not campaign.goes_by_readers_clocks or campaign.status != Campaign.Status.SENDING:
+        return None
+    return campaign.send_until and campaign.send_until - SEND_FOR
 
 
 def _seconds_left(campaign: Campaign) -> int | None:

@@ -284,7 +284,7 @@ def test_going_on_after_its_time_is_said_to_be_a_decision(desk, url, half_way):
     desk.post(url("resumption"))
 
     half_way.refresh_from_db()
-    assert "It was no news any more after its time." in page
+    assert "who goes on says that it still is, for 12 hours more." in page
     assert half_way.send_until > timezone.now() + timedelta(hours=11)
 
 

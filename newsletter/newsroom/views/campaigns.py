@@ -63,9 +63,11 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 def outcomes(request: HttpRequest, pk: int) -> HttpResponse:
     """Who did not get it, and why."""
     campaign = get_object_or_404(Campaign, pk=pk)
+    reasons = desk.reasons(campaign)
     context = {
         "campaign": campaign,
-        "reasons": desk.reasons(campaign),
+        "reasons": reasons,
+        "has_uncertain": any(reason["status"] == "uncertain" for reason in reasons),
         "missed": desk.missed(campaign),
         "shown": desk.SHOWN,
     }
