@@ -141,3 +141,14 @@ def _left(lists: list[int]) -> dict[str, int]:
         ~Exists(later), mailing_list__in=lists, ended_at__isnull=False, confirmed_at__isnull=False
     )
     return dict(over.order_by().values_list("end_reason").annotate(n=Count("pk")))
+
+
+def readers_set_aside(campaign: Campaign) -> int:
+    """How many wait in batches that crash whoever works on them."""
+    ranges = Q()
+    for first, last in campaign.batches.set_aside().values_list("first", "last"):
+        ranges |= Q(subscriber__gte=first, subscriber__lte=last)
+    if not ranges:
+        return 0
+    audience = _people(campaign.periods_at_start().filter(ranges))
+    return audience - campaign.deliveries.filter(ranges).count()

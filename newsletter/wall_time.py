@@ -1,8 +1,9 @@
 """From what a clock on the wall shows, in a zone, to the moment it means (SND-06, SND-07)."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 # An editor who sends "at 6:30" presses the button at 6:30:40; that is no mistake.
 TOLERANCE = timedelta(seconds=60)
@@ -26,12 +27,25 @@ def instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
+@dataclass(frozen=True)
+class Hour:
+    """A wall time that readers are to be mailed at, each by the clock where he is."""
+
+    wall: datetime
+    # For readers of whom we do not know where they are.
+    zone: str
+
+    def where(self, time_zone: str) -> datetime:
+        """The moment at which it comes in this zone; "", or no zone at all, is the hour's own."""
+        try:
+            return moment(self.wall, time_zone or self.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            return moment(self.wall, self.zone)
+
+
 @lru_cache(maxsize=1024)
 def moment(wall: datetime, time_zone: str) -> datetime:
-    """As `instant`; where the clocks skip it, the first time that they show after it.
-
-    For readers, who are not asked what they meant, by the name of their zone.
-    """
+    """As `instant`; where the clocks skip it, the first time that they show after it."""
     zone = ZoneInfo(time_zone)
     try:
         return instant(wall, zone)

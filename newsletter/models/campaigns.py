@@ -2,19 +2,19 @@
 
 from datetime import datetime, timedelta
 from typing import Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Q, QuerySet, When, Window
+from django.db.models import Case, QuerySet, When, Window
 from django.db.models.functions import DenseRank, Greatest, Mod, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from newsletter import wall_time
 from newsletter.models.articles import Article
 from newsletter.models.versions import Version
+from newsletter.wall_time import Hour
 from subscribers.models import MailingList, Publication, Subscription
 from subscribers.validators import validate_plain_line, validate_time_zone
 
@@ -43,6 +43,11 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
     def late(self) -> Self:
         """Due for so long that somebody must say whether it is still news."""
         return self.due().filter(due_at__lt=Now() - GRACE)
+
+    def reckon(self) -> None:
+        """Of all that wait: countries change their clocks, and a release brings the news of it."""
+        for campaign in self.filter(status=Campaign.Status.SCHEDULED).select_related("publication"):
+            campaign.reckon()
 
     def sending(self) -> Self:
         return self.filter(status=Campaign.Status.SENDING)
@@ -296,9 +301,11 @@ class Campaign(models.Model):
 
     def hours(self, due_at: datetime) -> tuple[datetime, datetime]:
         """When the first and the last readers are due, if it is due at the desk at this moment."""
-        if not self.goes_by_readers_clocks:
+        hour = self.readers_hour
+        if hour is None:
             return due_at, due_at
-        moments = [self._hour_in(zone) for zone in self._zones_of_readers()]
+        people = self.periods_now().order_by().values_list("subscriber__time_zone", flat=True)
+        moments = [hour.where(zone) for zone in {"", *people.distinct()}]
         return min(moments), max(moments)
 
     def due_for(self, time_zone: str) -> datetime:
@@ -308,10 +315,27 @@ class Campaign(models.Model):
         sent, at the latest with the last.
         """
         due_at = self.due_at or timezone.now()
-        if not self.goes_by_readers_clocks:
+        hour = self.readers_hour
+        if hour is None:
             return due_at
         last = (self.send_until or due_at + SEND_FOR) - SEND_FOR
-        return max(due_at, min(self._hour_in(time_zone), last))
+        return max(due_at, min(hour.where(time_zone), last))
+
+    def reckon(self) -> bool:
+        """Ask the zone's rules of today what the wall time comes to; False if nothing changes.
+
+        Not in the last moments, when it may have been put off so that it could be called off.
+        """
+        window = timedelta(seconds=self.publication.cancel_window)
+        if self.hour is None or self.due_at is None or self.due_at <= timezone.now() + window:
+            return False
+        first, last = self.hours(self.hour.where(""))
+        waiting = Campaign.objects.filter(
+            pk=self.pk, status=self.Status.SCHEDULED, due_at=self.due_at
+        )
+        return first != self.due_at and bool(
+            waiting.update(due_at=first, send_until=last + SEND_FOR)
+        )
 
     def readers(self) -> int:
         """To how many it would go if it went now."""
@@ -319,16 +343,6 @@ class Campaign(models.Model):
         if self.confirmed_since:
             periods = periods.filter(confirmed_at__gte=self.confirmed_since)
         return periods.values("subscriber").distinct().count()
-
-    def readers_set_aside(self) -> int:
-        """In batches that crash whoever works on them: nobody hands over to these now."""
-        ranges = Q()
-        for first, last in self.batches.set_aside().values_list("first", "last"):
-            ranges |= Q(subscriber__gte=first, subscriber__lte=last)
-        if not ranges:
-            return 0
-        audience = self.periods_at_start().filter(ranges).values("subscriber").distinct()
-        return audience.count() - self.deliveries.filter(ranges).count()
 
     def periods_now(self) -> QuerySet[Subscription]:
         """By which it would reach somebody if it went now; of a warm-up's cohort or not."""
@@ -362,8 +376,17 @@ class Campaign(models.Model):
         return self.finished_at is not None and self.sent is not None
 
     @property
-    def goes_by_readers_clocks(self) -> bool:
-        return self.at_readers_hour and None not in (self.scheduled_date, self.scheduled_time)
+    def hour(self) -> Hour | None:
+        """The wall time it was scheduled for; None if it was "now"."""
+        if self.scheduled_date is None or self.scheduled_time is None:
+            return None
+        wall = datetime.combine(self.scheduled_date, self.scheduled_time)
+        return Hour(wall, self.zone.key)
+
+    @property
+    def readers_hour(self) -> Hour | None:
+        """The same, if each reader gets it when his own clock shows it."""
+        return self.hour if self.at_readers_hour else None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -379,19 +402,6 @@ class Campaign(models.Model):
 
     def _booked(self) -> CampaignQuerySet:
         return Campaign.objects.booked().filter(pk=self.pk)
-
-    def _zones_of_readers(self) -> set[str]:
-        people = self.periods_now().order_by().values_list("subscriber__time_zone", flat=True)
-        return {"", *people.distinct()}
-
-    def _hour_in(self, time_zone: str) -> datetime:
-        if self.scheduled_date is None or self.scheduled_time is None:
-            raise ValueError(f"Campaign {self.pk} has no hour.")
-        wall = datetime.combine(self.scheduled_date, self.scheduled_time)
-        try:
-            return wall_time.moment(wall, time_zone or self.zone.key)
-        except (ZoneInfoNotFoundError, ValueError):
-            return wall_time.moment(wall, self.zone.key)
 
     def _count_audience(self) -> int:
         """A reader on several of the lists counts once."""

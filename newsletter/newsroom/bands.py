@@ -7,6 +7,7 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from newsletter import reports
 from newsletter.models import Campaign
 from newsletter.reports import Progress
 
@@ -71,7 +72,7 @@ def _set_aside(campaign: Campaign) -> list[Band]:
     return [
         Band(
             cause=cause % {"trouble": trouble or "–"},
-            effect=_waiting(campaign.readers_set_aside()),
+            effect=_waiting(reports.readers_set_aside(campaign)),
             button=_("Try again"),
         )
     ]

@@ -157,7 +157,7 @@ def done_about(campaign: Campaign, progress: Progress) -> datetime | None:
         or not campaign.started_at
         or not progress.accounted
         or campaign.audience is None
-        or campaign.goes_by_readers_clocks
+        or campaign.readers_hour
     ):
         return None
     now = timezone.now()
@@ -248,7 +248,7 @@ def _is_being_closed(campaign: Campaign) -> bool:
 
 def _last_hour(campaign: Campaign) -> datetime | None:
     """When the last readers get it who get it by their own clocks; None if nobody waits so."""
-    if not campaign.goes_by_readers_clocks or campaign.status != Campaign.Status.SENDING:
+    if not campaign.readers_hour or campaign.status != Campaign.Status.SENDING:
         return None
     return campaign.send_until and campaign.send_until - SEND_FOR
 

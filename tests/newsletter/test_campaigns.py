@@ -365,3 +365,31 @@ def test_held_back_and_resumed_it_still_waits_for_the_last_readers_hour(at_seven
     stored = Campaign.objects.get()
     assert stored.status == STATUS.SCHEDULED
     assert stored.send_until == at_seven.send_until
+
+
+def test_a_country_that_changes_its_clocks_moves_what_waits_and_not_the_wall_time(
+    evening, campaign
+):
+    campaign.scheduled_date, campaign.scheduled_time = date(2027, 7, 15), time(7, 0)
+    campaign.time_zone = "Europe/Berlin"
+    by_old_rules = datetime(2027, 7, 15, 6, 0, tzinfo=UTC)
+    campaign.schedule(compile_versions(campaign), by_old_rules)
+
+    Campaign.objects.reckon()
+
+    campaign.refresh_from_db()
+    assert campaign.due_at == datetime(2027, 7, 15, 5, 0, tzinfo=UTC)
+    assert campaign.send_until == datetime(2027, 7, 15, 17, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("wall", [None, time(18, 0)])
+def test_what_was_put_off_so_that_it_can_be_called_off_stays_put_off(evening, campaign, wall):
+    Publication.objects.update(cancel_window=60)
+    campaign.refresh_from_db()
+    campaign.scheduled_date, campaign.scheduled_time = wall and EVENING.date(), wall
+    campaign.schedule(compile_versions(campaign), EVENING)
+
+    Campaign.objects.reckon()
+
+    campaign.refresh_from_db()
+    assert campaign.due_at == EVENING + timedelta(seconds=60)
