@@ -6,15 +6,15 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from newsletter import reports
 from newsletter.content import LIMIT, ContentError, compile_versions, size, unpublished
-from newsletter.models import Campaign, Delivery, Entry, Version
+from newsletter.models import Batch, Campaign, Delivery, Entry, Version
 from newsletter.models.campaigns import SEND_FOR
-from newsletter.newsroom.bands import bands
+from newsletter.newsroom.bands import Band, bands
 from newsletter.reports import Progress
 from subscribers.models import Subscription, Suppression
 
@@ -70,10 +70,15 @@ def rows(chosen: Iterable[Campaign]) -> list[Row]:
     ]
 
 
-def troubled() -> list[Row]:
-    """What an editor has to look at, the newest first."""
-    over = [Campaign.Status.CANCELLED, Campaign.Status.SENT]
-    return rows(campaigns().exclude(trouble="").exclude(status__in=over))
+def troubled() -> list[tuple[Campaign, Band]]:
+    """What an editor has to look at, the newest first, each with the worst of it."""
+    aside = Batch.objects.set_aside().values("campaign")
+    wrong = campaigns().filter(~Q(trouble="") | Q(pk__in=aside))
+    return [
+        (row.campaign, worst)
+        for row in rows(wrong.filter(pk__in=Campaign.objects.booked()))
+        for worst in bands(row.campaign, row.readers or 0, row.progress)[:1]
+    ]
 
 
 def versions(campaign: Campaign) -> list[Version]:
@@ -147,7 +152,19 @@ def frozen(campaign: Campaign) -> dict[str, Any]:
         "entries": campaign.entries.select_related("article").defer("article__body"),
         "lists": campaign.mailing_lists.all(),
         "wordings": _measured(versions(campaign)),
+        "earlier": _earlier(campaign),
     }
+
+
+def _earlier(campaign: Campaign) -> list[tuple[Version, int]]:
+    """Wordings that were replaced while it went out, and how many readers were handed each."""
+    replaced = campaign.versions.filter(replaced_at__isnull=False).select_related("mailing_list")
+    known = {version.pk: version for version in replaced.defer("html", "text", "message")}
+    if not known:
+        return []
+    ledger = campaign.deliveries.filter(version__in=known, status=Delivery.Status.SENT)
+    counted = ledger.order_by("version").values_list("version").annotate(readers=Count("*"))
+    return [(known[pk], readers) for pk, readers in counted]
 
 
 def done_about(campaign: Campaign, progress: Progress) -> datetime | None:

@@ -174,6 +174,17 @@ def test_of_what_goes_out_already_the_page_says_how_many_have_it(desk, url, half
     assert re.search(r"Get the new one\s+2\s", page)
 
 
+def test_the_page_says_how_many_have_which_wording(desk, url, half_way):
+    seen = set(half_way.versions.current().values_list("pk", flat=True))
+    half_way.subject = "The ferry is late"
+    half_way.replace_versions(compile_versions(half_way), seen)
+
+    page = desk.get(url()).text
+
+    assert "Earlier wordings" in page
+    assert "1 reader has it" in page
+
+
 def test_the_frame_of_the_new_wording_can_do_nothing(desk, url, campaign, article):
     schedule(campaign)
 
@@ -305,10 +316,12 @@ def test_what_needs_attention_has_a_cause_an_effect_and_one_button(desk, url, ha
 
 def test_a_batch_that_was_set_aside_is_shown_while_the_others_go_on(desk, url, half_way):
     half_way.batches.update(set_aside_at=timezone.now(), failures=5, trouble="KeyError: 'x'")
+    listed = desk.get(reverse("newsroom:campaigns")).text
     page = desk.get(url()).text
 
     desk.post(url("resumption"))
 
+    assert "with some of the readers: KeyError" in listed
     assert "with some of the readers: KeyError" in page
     assert "2 readers wait." in page
     assert not half_way.batches.set_aside().exists()
