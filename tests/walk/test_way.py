@@ -81,7 +81,9 @@ def write_article(editor, headline):
     editor.get_by_role("link", name="Articles", exact=True).click()
     editor.get_by_role("link", name="New article").click()
     editor.get_by_label("Headline").fill(headline)
-    editor.get_by_role("textbox", name="Text").click()
+    # Not the textarea that the editor takes the place of a moment after the page is there.
+    rich = editor.locator("[contenteditable]")
+    editor.get_by_role("textbox", name="Text").and_(rich).click()
     editor.keyboard.type("Whoever trusted it got wet feet.")
     editor.get_by_role("button", name="Save").click()
     editor.get_by_role("button", name="Publish").click()
