@@ -1,12 +1,18 @@
-"""Whose fault a refusal is. Codes mislead, so the rules are data: the first that fits decides."""
+"""Whose fault a refusal is. Codes mislead, so the rules are data: the first that fits decides.
+
+The raw answer is kept beside every verdict; a rule that proves wrong is one line here.
+"""
 
 import enum
 import re
+from datetime import timedelta
 from typing import NamedTuple
 
 
 class Fault(enum.Enum):
-    RECIPIENT = "recipient"  # This reader cannot be reached: failed.
+    NO_MAILBOX = "no mailbox"  # Nobody is there: failed, a hard bounce.
+    RECIPIENT = "recipient"  # This reader cannot be reached this time: failed, held against nobody.
+    POLICY = "policy"  # They do not want it from us: once it is the reader's, many times ours.
     PROVIDER = "provider"  # Not now, for this reader: tried again.
     EVERYBODY = "everybody"  # Not now, for nobody: the batch rests.
     SENDER = "sender"  # We did something wrong: the campaign pauses.
@@ -14,32 +20,131 @@ class Fault(enum.Enum):
 
 
 class Rule(NamedTuple):
-    """Where in the conversation (blank: anywhere), and what the answer looks like."""
+    """Where in the conversation and at which mailbox providers (blank: any), what the answer
+    looks like, and whose fault it then is."""
 
-    step: str
+    steps: str
+    providers: str
     answer: re.Pattern[str]
     fault: Fault
 
+    def fits(self, step: str, answer: str, provider: str) -> bool:
+        return (
+            (not self.steps or step in self.steps.split())
+            and (not self.providers or provider in self.providers.split())
+            and self.answer.match(answer) is not None
+        )
 
-def _rule(step: str, answer: str, fault: Fault) -> Rule:
-    return Rule(step, re.compile(answer, re.IGNORECASE), fault)
 
+def _rule(steps: str, answer: str, fault: Fault, providers: str = "") -> Rule:
+    return Rule(steps, providers, re.compile(answer, re.IGNORECASE), fault)
+
+
+# What servers say where nobody is, in the languages that we met.
+_NOBODY = (
+    r".*(unknown (user|recipient|account|mailbox|local part|or illegal alias|address)"
+    r"|(user|recipient|mailbox|account|address)( is| was)?( [^ ]*@)? ?unknown"
+    r"|(no such|not a valid|invalid) (user|recipient|mailbox|address|account|person)"
+    r"|no (mailbox|account|user) (here|found|by that name|with)|nosuchuser|recipientnotfound"
+    r"|(user|recipient|mailbox|account|address|person)[^.;:]{0,40}"
+    r"(does not exist|doesn'?t exist|not found|couldn'?t be found|could not be found|not exist)"
+    r"|doesn'?t have an? [^ ]+ account"
+    r"|(mailbox|account|user|address)[^.;:]{0,60}(disabled|inactive|inactivity|discontinued"
+    r"|deactivated|terminated|no longer|expired|closed|deleted)"
+    r"|mailbox (is )?unavailable|recipient (address )?(was )?rejected\b(?!: (access|.*policy))"
+    r"|recipient is not local|unrouteable address|undeliverable address|not our customer"
+    r"|utilisateur inconnu|destinataire (inconnu|invalide)|adresse (inconnue|d au moins un)"
+    r"|n.existe pas|compte inexistant"
+    r"|unbekannter? (benutzer|empf|nutzer)|empf(ä|ae)nger (ist )?unbekannt|existiert nicht"
+    r"|(usuario|destinatario) (desconocido|inexistente)|no existe"
+    r"|utente sconosciuto|(utente|casella) inesistente|non esiste"
+    r"|(usu[aá]rio|conta) (desconhecido|inexistente)|n[aã]o existe"
+    r"|onbekende? gebruiker|gebruiker onbekend|bestaat niet"
+    r"|nie istnieje|nieznany (uzytkownik|użytkownik|odbiorca)"
+    r"|не существует|не найден|неизвестн)"
+)
+# What they say where they do not like us: block lists, authentication, our own records.
+_UNWANTED = (
+    r".*(blocked using|spamhaus|spamcop|barracuda|proofpoint|cloudmark"
+    r"|sorbs|uceprotect|dnsbl|\brbl\b"
+    r"|(block|black|deny).?list|\blisted (at|in|by|on)\b|\bs3150\b|\bs3140\b|reputation"
+    r"|\bspam\b|unsolicited|bulk mail|\bspf\b|\bdkim\b|\bdmarc\b|unauthenticated (mail|email)"
+    r"|ptr (resource )?record|reverse dns|resource record|(due to|for|by|against|local) policy"
+    r"|policy (reasons|restrictions|violation)|frequency limited|content (denied|rejected)"
+    r"|ask your postmaster for help|banned|suspicion)"
+)
+# Less certain, and looked at only where no enhanced code says more.
+_DISLIKED = r".*(blocked|policy|rejected due to|denied|refused|not allowed|prohibited|not accepted)"
 
 # An answer of SMTP is "550 5.1.1 No such user". Steps: login (all before the first MAIL), mail,
 # rcpt, data.
 _SMTP = [
-    # 421: the server is going away; whoever it said so to is no more to blame than the next.
-    _rule("", r"421\b", Fault.EVERYBODY),
     _rule("login", r"4", Fault.EVERYBODY),
     _rule("login", r"", Fault.SENDER),
-    # Asked to log in, or not allowed to relay: every reader would hear the same.
-    _rule("", r"53[0458]\b", Fault.SENDER),
-    _rule("", r"5.*relay(ing)? (access )?(is )?(denied|not (permitted|allowed))", Fault.SENDER),
-    # Too large for the server: the message is the same for everybody.
-    _rule("", r"55\d 5\.3\.4\b", Fault.SENDER),
+    # A relay that hands on how its own next hop slows us: 4.7.x is about us at that provider.
+    _rule("rcpt data", r"421 4\.7\.", Fault.PROVIDER),
+    _rule("rcpt data", r"421\b.*(unsolicited|user complaints|rate limited|\[tss)", Fault.PROVIDER),
+    # 421: the server is going away; whoever it said so to is no more to blame than the next.
+    _rule("", r"421\b", Fault.EVERYBODY),
+    # Amazon's own relay: too fast for a second, or too much for a day.
+    _rule("", r"4\d\d\b.*daily message quota exceeded", Fault.SENDER),
+    _rule("", r"4\d\d\b.*(throttling failure|maximum sending rate exceeded)", Fault.EVERYBODY),
     _rule("mail", r"4", Fault.EVERYBODY),
     _rule("mail", r"", Fault.SENDER),
     _rule("", r"4", Fault.PROVIDER),
+    # Asked to log in, or not allowed to relay: every reader would hear the same.
+    _rule("", r"53[0458]\b", Fault.SENDER),
+    # Yahoo says so of accounts that it does not know, and is no relay of ours.
+    _rule("", r"5.*relaying denied for", Fault.RECIPIENT, "yahoo"),
+    _rule("", r"5.*relay(ing)? (access )?(is )?(denied|not (permitted|allowed))", Fault.SENDER),
+    _rule("", r"5.*(unable to relay|not permitted to relay|tenantattribution)", Fault.SENDER),
+    _rule("", r"5.*(authentication (is )?required|must authenticate|not logged in)", Fault.SENDER),
+    _rule("", r"5.*(not owned by user|send ?as ?denied|permissions to send as)", Fault.SENDER),
+    _rule("", r"5.*(address|domain|identity) (is )?not verified", Fault.SENDER),
+    _rule("", r"5.*must issue a starttls|5\d\d 5\.7\.(10|3) .*(starttls|tls)", Fault.SENDER),
+    _rule("", r"550 5\.4\.5\b.*sending (quota|limit)|5.*unusual sending activity", Fault.SENDER),
+    _rule(
+        "",
+        r"5.*(daily|hourly|monthly)( \w+)? ?(sending|message|mail|email) (quota|limit)",
+        Fault.SENDER,
+    ),
+    # Too large for the server: the message is the same for everybody.
+    _rule("", r"55\d 5\.3\.4\b(?!.*(recipient|mailbox))", Fault.SENDER),
+    # The known liars, each at its own house.
+    _rule("", r"550( 5\.5\.0)? .*mailbox unavailable", Fault.NO_MAILBOX, "microsoft"),
+    _rule(
+        "",
+        r"55[0-9]\b.*(mailbox is disabled|\[-30\]|554\.30|account (is )?disabled|\[-5\]"
+        r"|doesn'?t have an? [^ ]* ?account|mailbox not found)",
+        Fault.NO_MAILBOX,
+        "yahoo",
+    ),
+    _rule("", r"554 .*delivery error", Fault.RECIPIENT, "yahoo"),
+    _rule("", r"5.*OFR\w*_(506|999)\b", Fault.POLICY, "orange"),
+    _rule("", r"5.*LPN007_510\b", Fault.POLICY, "laposte"),
+    # Who may write to this group or mailbox is a setting of its owner's.
+    _rule("", r"55\d 5\.7\.1[23]\d\b", Fault.RECIPIENT),
+    # The mailbox is there, and has too much of everybody's mail.
+    _rule("", r"55\d\b.*(receiving mail (too quickly|at a rate))", Fault.RECIPIENT),
+    _rule("", r"55\d 5\.1\.(1|10)\b" + _NOBODY, Fault.NO_MAILBOX),
+    # Yandex and some gateways put an unknown user under policy.
+    _rule("", r"55\d 5\.7\.1 (.*: )?(no such user|user unknown|unknown user)", Fault.NO_MAILBOX),
+    _rule("", r"5" + _UNWANTED, Fault.POLICY),
+    # A sender's domain that cannot be looked up: ours to mend, and seldom only theirs to find.
+    _rule(
+        "", r"55\d 5\.1\.[78]\b|5\d\d\b.*(sender (address )?(was )?(rejected|denied))", Fault.POLICY
+    ),
+    _rule("", r"5\d\d 5\.7\.", Fault.POLICY),
+    # Exchange's edge says so of unknown readers and of strangers alike.
+    _rule("", r"55\d 5\.4\.", Fault.RECIPIENT),
+    _rule("", r"55\d\b.*(over ?quota|quota exceeded|mailbox (is )?full|storage)", Fault.RECIPIENT),
+    _rule("", r"55\d 5\.(2\.[0234]|3\.\d+|6\.\d+)\b", Fault.RECIPIENT),
+    _rule("", r"55\d 5\.1\.0\b(?!" + _NOBODY + ")", Fault.RECIPIENT),
+    _rule("", r"55\d 5\.1\.[49]\b", Fault.RECIPIENT),
+    _rule("", r"55\d 5\.(1\.\d+|2\.1)\b", Fault.NO_MAILBOX),
+    _rule("rcpt data", r"55[0134]\b" + _NOBODY, Fault.NO_MAILBOX),
+    # Words decide only where no enhanced code does.
+    _rule("", r"55\d (?!5\.\d+\.\d+\b)" + _DISLIKED, Fault.POLICY),
     _rule("", r"5", Fault.RECIPIENT),
     _rule("", r"", Fault.PROVIDER),
 ]
@@ -63,17 +168,49 @@ _HTTP = [
     _rule("", r"", Fault.UNKNOWN),
 ]
 
+# "4.7.28", "TSS04", "unsolicited": they slow us for what we are, not for how they are.
+_SLOWED = re.compile(
+    r"4\d\d\b( 4\.7\.(28|26|27|32)\b|.*(\[tss|unsolicited|user complaints|reputation))", re.I
+)
+_ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")
+_REST = re.compile(
+    r"(?:try|retry|again|wait|come back|after|delayed|greylist\w*)\D{0,40}?(\d{1,6})\s*"
+    r"(s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?)\b",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(r"\b(?:in|for|after|wait)\s+(\d{1,2}):(\d\d):(\d\d)\b", re.IGNORECASE)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
-def of_smtp(step: str, code: str, text: str) -> Fault:
-    return _first(_SMTP, step, code, text)
+
+def of_smtp(step: str, code: str, text: str, mailbox_provider: str = "other") -> Fault:
+    """`code` is "550 5.1.1", the enhanced one with it where there is one."""
+    return _first(_SMTP, step, code, text, mailbox_provider)
 
 
 def of_http(code: str, text: str) -> Fault:
-    return _first(_HTTP, "", code, text)
+    return _first(_HTTP, "", code, text, "")
 
 
-def _first(rules: list[Rule], step: str, code: str, text: str) -> Fault:
-    answer = f"{code} {text}"
-    return next(
-        rule.fault for rule in rules if rule.step in {"", step} and rule.answer.match(answer)
-    )
+def is_dislike(code: str, text: str) -> bool:
+    """Whether a deferral is about us at that provider, and so as good as a refusal of ours."""
+    return _SLOWED.match(_answer(code, text)) is not None
+
+
+def rest_in(text: str) -> timedelta | None:
+    """How long an answer asks us to wait, if it says so in words."""
+    if clock := _CLOCK.search(text):
+        hours, minutes, seconds = map(int, clock.groups())
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if asked := _REST.search(text):
+        return timedelta(**{_UNITS[asked[2][0].lower()]: int(asked[1])})
+    return None
+
+
+def _first(rules: list[Rule], step: str, code: str, text: str, provider: str) -> Fault:
+    answer = _answer(code, text)
+    return next(rule.fault for rule in rules if rule.fits(step, answer, provider))
+
+
+def _answer(code: str, text: str) -> str:
+    """In one line, and without addresses: "spam@example.org" is no word about us."""
+    return _ADDRESS.sub("@", f"{code} {' '.join(text.split())}")

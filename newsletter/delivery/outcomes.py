@@ -85,7 +85,7 @@ def judged(
             raise SendersFaultError(words)
         case Fault.EVERYBODY:
             raise UnreachableError(words, rest)
-        case Fault.RECIPIENT:
+        case Fault.RECIPIENT | Fault.NO_MAILBOX | Fault.POLICY:
             return Outcome(reader, Delivery.Status.FAILED, code, text)
         case Fault.PROVIDER:
             return Outcome(reader, None, code, text, rest=rest)
