@@ -3,7 +3,6 @@
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -25,14 +24,15 @@ _ADDRESS = re.compile(
 _BUILT_BY_PROVIDERS = {"from", "to", "subject", "date", "mime-version", "content-type"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Whom a message is filled for. `subscriber_id` 0 is nobody's: a test mail."""
 
     subscriber_id: int
     address: str
     name: str
     mailing_list_id: int
+    mailbox_provider: str = "other"
+    time_zone: str = ""
 
 
 class Parts(NamedTuple):
