@@ -1,10 +1,25 @@
 """Records for operators: what was sent, and the ledger of it. Looked at here, made elsewhere."""
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.decorators import staff_member_required
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
-from newsletter.models import Article, Batch, Campaign, Deferral, Event, Version
+from newsletter.models import (
+    Article,
+    Batch,
+    Bounce,
+    Campaign,
+    Deferral,
+    Event,
+    Parking,
+    Version,
+)
+from newsletter.models.bounces import BounceQuerySet
 from subscribers.admin import ReadOnlyAdmin
 
 # One door for both: the newsroom's counts the attempts, the admin's own does not.
@@ -60,3 +75,45 @@ class EventAdmin(ReadOnlyAdmin):
     list_select_related = ["campaign"]
     list_filter = ["kind", "provider"]
     ordering = ["-pk"]
+
+
+@admin.register(Bounce)
+class BounceAdmin(ReadOnlyAdmin):
+    """Filter them by provider, answer, time and campaign, choose all, and lift."""
+
+    list_display = ["at", "house", "code", "text", "verdict", "campaign", "subscriber_id"]
+    list_select_related = ["campaign"]
+    list_filter = ["verdict", "at", "house", "code"]
+    search_fields = ["=key", "=house", "^code"]
+    ordering = ["-pk"]
+    actions = ["lift"]
+
+    @admin.action(description=_lazy("Mail these addresses again"), permissions=["lift"])
+    def lift(self, request: HttpRequest, bounces: BounceQuerySet) -> None:
+        count = bounces.undo()
+        words = ngettext(
+            "%(count)d address may be mailed again.",
+            "%(count)d addresses may be mailed again.",
+            count,
+        )
+        messages.success(request, words % {"count": count})
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("newsletter.change_bounce")
+
+
+@admin.register(Parking)
+class ParkingAdmin(ReadOnlyAdmin):
+    list_display = ["house", "mailer", "until", "attempts", "code", "text", "parked_at"]
+    list_filter = ["mailer"]
+    ordering = ["until"]
+    actions = ["release"]
+
+    @admin.action(description=_lazy("Try again now"), permissions=["release"])
+    def release(self, request: HttpRequest, parkings: QuerySet[Parking]) -> None:
+        for parking in parkings:
+            Parking.objects.release(parking.pk)
+        messages.success(request, _("A few readers there are tried with the next mail."))
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("newsletter.change_parking")

@@ -1,5 +1,6 @@
 """What a transport is given, and what it answers."""
 
+import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,18 @@ class Message:
     mailing: Mailing
     reader: Reader
     campaign_id: int
+
+
+class Fate(enum.Enum):
+    """What became of one message, as its answer tells."""
+
+    SENT = "sent"
+    NO_MAILBOX = "no mailbox"  # The recipient's: failed for good, a hard bounce.
+    FAILED = "failed"  # The recipient's, this time: failed, and nothing is held against them.
+    REFUSED = "refused"  # Policy (5.7.x): tried once more; many of these are the sender's fault.
+    DEFERRED = "deferred"  # The provider's: not now.
+    UNCERTAIN = "uncertain"  # It may have gone out.
+    RETURNED = "returned"  # Never handed over: back to the batch, as if never taken.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
 """The rows that say what is sent, and what became of it."""
 
 from newsletter.models.articles import Article
-from newsletter.models.campaigns import Campaign
+from newsletter.models.bounces import Bounce
+from newsletter.models.campaigns import Campaign, Entry
 from newsletter.models.deliveries import Batch, Deferral, Delivery
 from newsletter.models.events import Event
-from newsletter.models.versions import Entry, Version
+from newsletter.models.parkings import Parking
+from newsletter.models.versions import Version
 
 __all__ = [
     "Article",
     "Batch",
+    "Bounce",
     "Campaign",
     "Deferral",
     "Delivery",
     "Entry",
     "Event",
+    "Parking",
     "Version",
 ]
