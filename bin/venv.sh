@@ -1,4 +1,4 @@
-# Sourced by bin/start and bin/test: makes .venv in the checkout what a lock file says.
+# Sourced by bin/start, bin/test and bin/bench: makes .venv in the checkout what a lock file says.
 # Needs uv, or a Python of at least 3.12. Sets $python.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

@@ -12,16 +12,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import redis
 
 # What Debian calls the package that a program comes from.
-PACKAGES = {"postgres": "postgresql", "redis-server": "redis-server", "chromium": "chromium"}
+PACKAGES = {
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+    "chromium": "chromium",
+    "cc": "gcc libc6-dev",
+}
 _CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 _SECONDS_TO_START = 30
+# For tests: thrown away afterwards, so nothing needs to survive a power cut.
+_FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB")
 
 
 class MissingProgramError(Exception):
@@ -45,16 +52,18 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of an empty database on a server that nobody else knows."""
-    programs = _postgres_programs()
+def postgres(settings: Sequence[str] = _FORGETFUL) -> Iterator[str]:
+    """The URL of an empty database on a server that nobody else knows.
+
+    Its settings are PostgreSQL's own, but for these.
+    """
+    programs = postgres_programs()
     user = _unprivileged_user()
     with _folder(user) as folder:
         _run_as(user, [programs / "initdb", "-D", folder / "data", *_INITDB])
         port = free_port()
-        settings = [f"port={port}", "listen_addresses=127.0.0.1", *_POSTGRES]
-        settings += [f"unix_socket_directories={folder}"]
-        options = [word for setting in settings for word in ("-c", setting)]
+        place = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
+        options = [word for setting in [*place, *settings] for word in ("-c", setting)]
         command = _as(user, [programs / "postgres", "-D", folder / "data", *options])
         url = f"postgres://postgres@127.0.0.1:{port}/postgres"
         with _running(command, folder / "log", lambda: psycopg.connect(url).close(), signal.SIGINT):
@@ -90,11 +99,9 @@ def new_database(server: str) -> Iterator[str]:
 
 
 _INITDB = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-# It is thrown away, so nothing needs to survive a power cut.
-_POSTGRES = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB"]
 
 
-def _postgres_programs() -> Path:
+def postgres_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_version)
     if found:
         return found[-1].parent

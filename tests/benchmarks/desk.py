@@ -1,0 +1,79 @@
+"""What a newsroom does by itself, each in a process with its settings: found, book, pause, sample.
+
+`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | sample`
+"""
+
+import json
+import sys
+from datetime import timedelta
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from newsletter.content import Mailing, Reader  # noqa: E402
+from newsletter.models import Article, Campaign, Entry, Version  # noqa: E402
+from subscribers.models import MailingList, Publication, Sender, Terms  # noqa: E402
+from tests.benchmarks import letter  # noqa: E402
+
+
+def found() -> None:
+    """A paper with one list and one article of the usual length."""
+    call_command("migrate", verbosity=0)
+    paper = Publication.objects.create(
+        name="The Harbour Post",
+        legal_name="Harbour Post Publishing Ltd",
+        postal_address="The Harbour Post\n1 Quay Street\nPort Ellis PE1 2QX",
+        cancel_window=0,
+    )
+    paper.sender = Sender.objects.create(
+        publication=paper, name="The Harbour Post", email="news@harbourpost.example"
+    )
+    paper.save()
+    Terms.objects.create(publication=paper, number=1, text="You get our news until you leave.")
+    MailingList.objects.create(publication=paper, slug="morning-briefing", name="Morning Briefing")
+    Article.objects.create(publication=paper, published_at=timezone.now(), **letter.ARTICLE)
+
+
+def book(seconds: str) -> None:
+    """Schedule the article for everybody; tells which campaign, and when by the wall's clock."""
+    campaign = _draft()
+    due_at = timezone.now() + timedelta(seconds=float(seconds))
+    assert campaign.schedule(letter.versions(campaign), due_at)
+    campaign.refresh_from_db()
+    print(json.dumps({"campaign": campaign.pk, "due": campaign.due_at.timestamp()}))
+
+
+def pause(campaign: str) -> None:
+    Campaign.objects.get(pk=campaign).pause()
+
+
+def sample() -> None:
+    """One reader's message, as it goes out."""
+    (version,) = wordings()
+    reader = Reader(1, "reader000000001@example.org", "Ann", version.mailing_list_id)
+    sys.stdout.write(Mailing(version).message(reader, timezone.now()).decode())
+
+
+def wordings() -> list[Version]:
+    """What would go out now; nothing of it is kept."""
+    with transaction.atomic():
+        found = letter.versions(_draft())
+        transaction.set_rollback(True)
+    return found
+
+
+def _draft() -> Campaign:
+    article = Article.objects.get()
+    campaign = Campaign.objects.create(publication=article.publication, subject=letter.SUBJECT)
+    Entry.objects.create(campaign=campaign, article=article)
+    campaign.mailing_lists.set(MailingList.objects.all())
+    return campaign
+
+
+if __name__ == "__main__":
+    {"found": found, "book": book, "pause": pause, "sample": sample}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,42 @@
+"""A newsroom on SQLite."""
+
+from collections.abc import Iterator
+
+from tests.benchmarks.newsroom import Newsroom
+from tests.benchmarks.report import Row, compared
+from tests.benchmarks.signups import percentile, stream
+from tests.benchmarks.sink import sink
+from tests.benchmarks.workbench import Run, Workbench, bare, sent
+
+_READERS = 200_000
+_MOST_BARE = 100_000
+_BETWEEN_SIGN_UPS = 0.05
+
+
+def measure(bench: Workbench) -> Iterator[Row]:
+    """Messages a second on SQLite with one worker, and how long a sign-up takes meanwhile"""
+    newsroom = bench.newsrooms.on_sqlite(bench.readers(_READERS))
+    count = min(newsroom.readers, _MOST_BARE)
+    pairs = []
+    waits: list[float] = []
+    for _run in range(bench.runs):
+        baseline = bare(newsroom, count)
+        run, waited = _sent_meanwhile(newsroom)
+        pairs.append((baseline, run.per_second))
+        waits += waited
+    yield compared("embedded", "messages/s", pairs, "ratio >= 0.35")
+    yield Row("embedded: sign-up p50", percentile(waits, 50), "ms")
+    yield Row("embedded: sign-up p99", percentile(waits, 99), "ms", must="value <= 50")
+
+
+def _sent_meanwhile(newsroom: Newsroom) -> tuple[Run, list[float]]:
+    with (
+        sink() as mail,
+        newsroom.web_server(),
+        newsroom.embedded_worker(mail) as worker,
+        stream(newsroom.port, _BETWEEN_SIGN_UPS) as flowing,
+    ):
+        run = sent(newsroom, mail, worker)
+    began, ended = run.arrived.first, run.arrived.first + run.arrived.seconds
+    meanwhile = [one for one in flowing.signed_up if began <= one.began <= ended]
+    return run, [one.milliseconds for one in meanwhile]

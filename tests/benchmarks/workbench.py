@@ -1,0 +1,116 @@
+"""What figures are made of: a campaign sent from first to last, and what it is compared with."""
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.newsroom import Newsroom, Newsrooms
+from tests.benchmarks.processes import Program, running, say
+from tests.benchmarks.sink import Arrived, Sink, sink
+
+_BARE_SENDERS = 2
+_CONNECTIONS = 16
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What was asked for, and the newsrooms that are open."""
+
+    newsrooms: Newsrooms
+    # Instead of as many as the figure says.
+    asked: int | None = None
+    # How often each is measured, in turns with what it is compared with.
+    runs: int = 3
+
+    def readers(self, usual: int) -> int:
+        return self.asked or usual
+
+
+@dataclass(frozen=True)
+class Run:
+    """One campaign that everybody got exactly once."""
+
+    arrived: Arrived
+    # Of all processes of the workers, from before it was booked until it was sent.
+    cpu_seconds: float
+    peak_megabytes: float
+    # Of one core, while mail came.
+    sink_share: float
+
+    @property
+    def per_second(self) -> float:
+        return self.arrived.per_second
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """For each message."""
+        return self.cpu_seconds / len(self.arrived.moments) * 1e6
+
+
+def on_postgres(newsroom: Newsroom, connections: int = _CONNECTIONS, delay: float = 0) -> Run:
+    """A campaign to all readers, sent by two worker processes."""
+    with sink(delay) as mail, newsroom.bulk_workers(mail, connections) as workers:
+        return sent(newsroom, mail, workers)
+
+
+def sent(newsroom: Newsroom, mail: Sink, workers: Program) -> Run:
+    """A campaign to all readers, sent by workers that run already."""
+    cpu = workers.cpu_seconds()
+    booked = newsroom.book()
+    newsroom.wait_until_sent(booked.campaign)
+    cpu = workers.cpu_seconds() - cpu
+    peak = workers.peak_megabytes()
+    sink_cpu = mail.cpu_seconds()
+    arrived = mail.finish().to("reader")
+    arrived.check(newsroom.readers)
+    run = Run(arrived, cpu, peak, sink_cpu / arrived.seconds)
+    say(
+        f"  sent: {run.per_second:,.0f}/s, {run.cpu_microseconds:.0f} µs of CPU each,"
+        f" {peak:.0f} MB at most, the sink {run.sink_share:.0%} of a core"
+    )
+    return run
+
+
+def bare(newsroom: Newsroom, count: int) -> float:
+    """Messages a second of two pipelined senders that ask no database."""
+    with ExitStack() as stack:
+        mail = stack.enter_context(sink())
+        body = stack.enter_context(_sample(newsroom))
+        share = count // _BARE_SENDERS
+        senders = [
+            stack.enter_context(_bare_sender(mail, number * share, share, body))
+            for number in range(_BARE_SENDERS)
+        ]
+        for sender in senders:
+            sender.wait_until_it_says("ready")
+        for sender in senders:
+            sender.tell("go")
+        for sender in senders:
+            sender.result(newsroom.patience)
+        sink_cpu = mail.cpu_seconds()
+        arrived = mail.finish()
+        arrived.check(share * _BARE_SENDERS)
+        sink_share = sink_cpu / arrived.seconds
+        say(f"  bare: {arrived.per_second:,.0f}/s, the sink {sink_share:.0%} of a core")
+        return arrived.per_second
+
+
+def _bare_sender(
+    mail: Sink, first: int, count: int, body: Path
+) -> contextlib.AbstractContextManager[Program]:
+    numbers = [mail.port, _CONNECTIONS, first, count]
+    words = [sys.executable, "-m", "tests.benchmarks.senders", *map(str, numbers), str(body)]
+    return running(words)
+
+
+@contextlib.contextmanager
+def _sample(newsroom: Newsroom) -> Iterator[Path]:
+    """A file with one reader's message."""
+    with tempfile.NamedTemporaryFile("w", newline="") as file:
+        file.write(newsroom.desk("sample"))
+        file.flush()
+        yield Path(file.name)
