@@ -1,11 +1,12 @@
 """What a newsroom does by itself, each in a process with its settings: found, book, pause, sample.
 
-`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | sample`
+`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | sample PATH`
 """
 
 import json
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import django
 
@@ -52,11 +53,11 @@ def pause(campaign: str) -> None:
     Campaign.objects.get(pk=campaign).pause()
 
 
-def sample() -> None:
-    """One reader's message, as it goes out."""
+def sample(path: str) -> None:
+    """Write one reader's message, as it goes out, to this file."""
     (version,) = wordings()
     reader = Reader(1, "reader000000001@example.org", "Ann", version.mailing_list_id)
-    sys.stdout.write(Mailing(version).message(reader, timezone.now()).decode())
+    Path(path).write_bytes(Mailing(version).message(reader, timezone.now()))
 
 
 def wordings() -> list[Version]:

@@ -67,7 +67,7 @@ class Program:
         try:
             self._process.wait(within)
         except subprocess.TimeoutExpired:
-            raise FailedError(f"{self.name} took longer than {within:.0f} s") from None
+            raise FailedError(f"{self.name} took longer than {within:.0f} s:\n{self.said()}") from None
         return self.said()
 
     def stop(self) -> None:

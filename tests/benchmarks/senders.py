@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -27,9 +28,9 @@ class Conversation(asyncio.Protocol):
         self.is_over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        transport.write(b"EHLO bench.example\r\n")
+        # uvloop's are no subclass of asyncio's.
+        self._transport = cast(asyncio.WriteTransport, transport)
+        self._transport.write(b"EHLO bench.example\r\n")
 
     def begin(self) -> None:
         self._next = next(self._envelopes, b"")

@@ -79,7 +79,7 @@ def bare(newsroom: Newsroom, count: int) -> float:
     """Messages a second of two pipelined senders that ask no database."""
     with ExitStack() as stack:
         mail = stack.enter_context(sink())
-        body = stack.enter_context(_sample(newsroom))
+        body = stack.enter_context(sample(newsroom))
         share = count // _BARE_SENDERS
         senders = [
             stack.enter_context(_bare_sender(mail, number * share, share, body))
@@ -108,9 +108,8 @@ def _bare_sender(
 
 
 @contextlib.contextmanager
-def _sample(newsroom: Newsroom) -> Iterator[Path]:
+def sample(newsroom: Newsroom) -> Iterator[Path]:
     """A file with one reader's message."""
-    with tempfile.NamedTemporaryFile("w", newline="") as file:
-        file.write(newsroom.desk("sample"))
-        file.flush()
+    with tempfile.NamedTemporaryFile() as file:
+        newsroom.desk("sample", file.name)
         yield Path(file.name)
