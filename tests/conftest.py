@@ -186,6 +186,15 @@ def own_redis_database(worker_id):
 
 
 @pytest.fixture(scope="session")
+def compiler():
+    """The path of a C compiler."""
+    try:
+        return services.compiler()
+    except services.MissingProgramError as missing:
+        _skip_or_fail(missing)
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """The path of an installed Chromium."""
     try:

@@ -51,6 +51,13 @@ def chromium() -> str:
     raise MissingProgramError("chromium")
 
 
+def compiler() -> str:
+    """Of C."""
+    if path := shutil.which("cc") or shutil.which("gcc"):
+        return path
+    raise MissingProgramError("cc")
+
+
 @contextlib.contextmanager
 def postgres(settings: Sequence[str] = _FORGETFUL) -> Iterator[str]:
     """The URL of an empty database on a server that nobody else knows.

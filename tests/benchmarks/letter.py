@@ -1,6 +1,6 @@
-"""What is sent: an article compiled by the product, with ten links of the reader's own in each part.
+"""What is sent: an article compiled by the product, with ten of the reader's own links in it.
 
-The product itself puts one such link into each part and one into the header, to unsubscribe. The
+Ten in each part: the product itself puts one there to unsubscribe, and one into the header. The
 other nine are links in the article that carry the reader's token; no editor can write such.
 """
 
@@ -24,7 +24,7 @@ _PARAGRAPHS = [
     "Readers have sent us photographs.",
 ]
 _LINKS = [
-    "Timetable", "The pier", "Her list", "Fares", "The paper", "Recipe", "Forecast", "School", "Look",
+    "Timetable", "The pier", "Her list", "Fares", "Paper", "Recipe", "Forecast", "School", "Look",
 ]  # fmt: skip
 
 

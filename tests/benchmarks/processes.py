@@ -67,7 +67,9 @@ class Program:
         try:
             self._process.wait(within)
         except subprocess.TimeoutExpired:
-            raise FailedError(f"{self.name} took longer than {within:.0f} s:\n{self.said()}") from None
+            raise FailedError(
+                f"{self.name} took longer than {within:.0f} s:\n{self.said()}"
+            ) from None
         return self.said()
 
     def stop(self) -> None:
@@ -127,9 +129,7 @@ def output(words: Sequence[str], environment: Mapping[str, str], within: float =
     return done.stdout
 
 
-def wait_until(
-    holds: Callable[[], bool], within: float, what: str, pause: float = 0.05
-) -> None:
+def wait_until(holds: Callable[[], bool], within: float, what: str, pause: float = 0.05) -> None:
     """Ask again and again. Raises FailedError if it does not come true within these seconds."""
     deadline = time.monotonic() + within
     while not holds():

@@ -1,7 +1,6 @@
 """Where all the mail goes: an SMTP server that is never the bottleneck, and what it has seen."""
 
 import contextlib
-import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -10,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from tests import services
 from tests.benchmarks.processes import FailedError, Program, running
-from tests.services import MissingProgramError
 
 _SOURCE = Path(__file__).with_name("sink.c")
 _SHOWN = 3
@@ -111,9 +110,6 @@ def _arrived(rows: Iterable[tuple[int, int, str]]) -> Arrived:
 
 @cache
 def _compiled() -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        raise MissingProgramError("cc")
     program = Path(_folder.name) / "sink"
-    subprocess.run([compiler, "-O2", "-o", str(program), str(_SOURCE)], check=True)
+    subprocess.run([services.compiler(), "-O2", "-o", str(program), str(_SOURCE)], check=True)
     return program

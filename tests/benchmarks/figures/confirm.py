@@ -33,7 +33,7 @@ def _waits(newsroom: Newsroom) -> list[float]:
     ):
         sign_up(newsroom.port)
         booked = newsroom.book()
-        wait_until(mail.is_reached, _PATIENCE, "the campaign goes out")
+        wait_until(lambda: newsroom.is_sending(booked.campaign), _PATIENCE, "it goes out")
         signed_up = list(_sign_ups(newsroom, booked.campaign))
         _wait_for_letters(mail, signed_up)
         newsroom.stop_sending(booked.campaign)

@@ -9,18 +9,16 @@ from tests.benchmarks.sink import sink
 from tests.benchmarks.workbench import Run, Workbench, bare, sent
 
 _READERS = 200_000
-_MOST_BARE = 100_000
 _BETWEEN_SIGN_UPS = 0.05
 
 
 def measure(bench: Workbench) -> Iterator[Row]:
     """Messages a second on SQLite with one worker, and how long a sign-up takes meanwhile"""
     newsroom = bench.newsrooms.on_sqlite(bench.readers(_READERS))
-    count = min(newsroom.readers, _MOST_BARE)
     pairs = []
     waits: list[float] = []
     for _run in range(bench.runs):
-        baseline = bare(newsroom, count)
+        baseline = bare(newsroom)
         run, waited = _sent_meanwhile(newsroom)
         pairs.append((baseline, run.per_second))
         waits += waited

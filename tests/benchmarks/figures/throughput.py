@@ -6,17 +6,15 @@ from tests.benchmarks.report import Row, compared
 from tests.benchmarks.workbench import Workbench, bare, on_postgres
 
 _READERS = 200_000
-_MOST_BARE = 100_000
 
 
 def measure(bench: Workbench) -> Iterator[Row]:
     """Messages a second, PostgreSQL, two workers of 16 connections, against bare senders"""
     newsroom = bench.newsrooms.on_postgres(bench.readers(_READERS))
-    count = min(newsroom.readers, _MOST_BARE)
     pairs = []
     shares = []
     for _run in range(bench.runs):
-        baseline = bare(newsroom, count)
+        baseline = bare(newsroom)
         run = on_postgres(newsroom)
         pairs.append((baseline, run.per_second))
         shares.append(run.sink_share * 100)
