@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def book(seconds: str) -> None:
     campaign = _draft()
     due_at = timezone.now() + timedelta(seconds=float(seconds))
     assert campaign.schedule(letter.versions(campaign), due_at)
-    campaign.refresh_from_db()
-    print(json.dumps({"campaign": campaign.pk, "due": campaign.due_at.timestamp()}))
+    due_at = Campaign.objects.values_list("due_at", flat=True).get(pk=campaign.pk)
+    print(json.dumps({"campaign": campaign.pk, "due": due_at.timestamp()}))
 
 
 def pause(campaign: str) -> None:
@@ -76,5 +77,12 @@ def _draft() -> Campaign:
     return campaign
 
 
+_VERBS: dict[str, Callable[..., None]] = {
+    "found": found,
+    "book": book,
+    "pause": pause,
+    "sample": sample,
+}
+
 if __name__ == "__main__":
-    {"found": found, "book": book, "pause": pause, "sample": sample}[sys.argv[1]](*sys.argv[2:])
+    _VERBS[sys.argv[1]](*sys.argv[2:])

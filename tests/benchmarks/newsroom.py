@@ -28,8 +28,8 @@ from tests.benchmarks.processes import (
 )
 from tests.benchmarks.sink import Sink
 
-# The environment that we are run in says nothing about what we measure.
-_OURS = ("ANYMAIL_", "DATABASE_", "REDIS_", "EMAIL_", "SMTP", "LINK_KEYS", "SUPPRESSION_KEYS")
+# Of the environment that we are run in; nothing else of it may change what is measured.
+_KEPT = {"HOME", "LANG", "PATH", "TMPDIR"}
 _PYTHON = (sys.executable, "-P", "-m")
 _QUIET = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
 # Above what the slowest engine takes for a reader, so that a figure ends in any case.
@@ -120,9 +120,18 @@ class Newsroom:
         words = [*_PYTHON, "tests.benchmarks.costs", way, str(count)]
         return float(json.loads(output(words, self._mailing(sink)))["microseconds"])
 
-    def wait_until_sent(self, campaign: int) -> None:
-        """Raises FailedError if it comes to anything else."""
-        wait_until(lambda: self._is_sent(campaign), self.patience, "the campaign is sent", 0.1)
+    def wait_until_sent(self, campaign: int, largest_hand: int) -> None:
+        """Raises FailedError if it comes to anything else, or a worker has more in hand."""
+        wait_until(
+            lambda: self._is_sent(campaign, largest_hand), self.patience, "it is sent", pause=0.1
+        )
+
+    def hand(self) -> int:
+        """How many readers the fullest hand of all workers holds now."""
+        length = "json_array_length" if self._is_on_sqlite else "jsonb_array_length"
+        at_work = "newsletter_batch WHERE lease_until IS NOT NULL"
+        (most,) = self.ask(f"SELECT coalesce(max({length}(in_hand)), 0) FROM {at_work}")
+        return int(str(most))
 
     def is_planned(self, campaign: int) -> bool:
         """Its audience is counted and all its batches are cut."""
@@ -153,7 +162,9 @@ class Newsroom:
     def _status(self, campaign: int) -> list[object]:
         return self.ask(f"SELECT status FROM newsletter_campaign WHERE id = {campaign}")
 
-    def _is_sent(self, campaign: int) -> bool:
+    def _is_sent(self, campaign: int, largest_hand: int) -> bool:
+        if (hand := self.hand()) > largest_hand:
+            raise FailedError(f"A worker has {hand} readers in hand, not {largest_hand} at most.")
         status = self._status(campaign)
         if status not in [["scheduled"], ["sending"], ["sent"]]:
             trouble = self.ask(f"SELECT trouble FROM newsletter_campaign WHERE id = {campaign}")
@@ -169,7 +180,7 @@ class Newsroom:
         with redis.Redis.from_url(self._redis_url) as client:
             client.flushdb()
 
-    def _mailing(self, sink: Sink) -> Mapping[str, str]:
+    def _mailing(self, sink: Sink) -> dict[str, str]:
         return self._environment | {"EMAIL_URL": sink.url}
 
     @contextlib.contextmanager
@@ -219,7 +230,7 @@ class Newsrooms:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
     return kept | {
         "ENVIRONMENT": "laptop",
         "SECRET_KEY": "what-is-measured-needs-no-secret",
@@ -227,7 +238,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "LOG_LEVEL": "INFO",
-        "DEBUG": "no",
     }
 
 

@@ -18,7 +18,8 @@ class Row:
     """One figure. `must` is nothing, or like "ratio <= 0.5" or "value <= 150"."""
 
     name: str
-    value: float
+    # None: it could not be measured.
+    value: float | None
     unit: str
     baseline: float | None = None
     ratio: float | None = None
@@ -26,10 +27,10 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        if not self.must:
-            return True
+        if self.value is None or not self.must:
+            return self.value is not None
         what, sign, limit = self.must.split()
-        return _COMPARISONS[sign](getattr(self, what), float(limit))
+        return bool(_COMPARISONS[sign](getattr(self, what), float(limit)))
 
 
 def compared(name: str, unit: str, pairs: Iterable[tuple[float, float]], must: str) -> Row:

@@ -15,7 +15,9 @@ from tests.benchmarks.sink import Arrived, Sink, sink
 _BARE_SENDERS = 2
 # Some seconds' worth: with fewer it would be over before both are at it.
 _BARE_MESSAGES = 200_000
-_CONNECTIONS = 16
+CONNECTIONS = 16
+# Readers for each connection: what a crash leaves uncertain, at most.
+_IN_HAND = 4
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,17 @@ class Run:
         return self.cpu_seconds / len(self.arrived.moments) * 1e6
 
 
-def on_postgres(newsroom: Newsroom, connections: int = _CONNECTIONS, delay: float = 0) -> Run:
+def on_postgres(newsroom: Newsroom, connections: int = CONNECTIONS, delay: float = 0) -> Run:
     """A campaign to all readers, sent by two worker processes."""
     with sink(delay) as mail, newsroom.bulk_workers(mail, connections) as workers:
-        return sent(newsroom, mail, workers)
+        return sent(newsroom, mail, workers, connections)
 
 
-def sent(newsroom: Newsroom, mail: Sink, workers: Program) -> Run:
-    """A campaign to all readers, sent by workers that run already."""
+def sent(newsroom: Newsroom, mail: Sink, workers: Program, connections: int) -> Run:
+    """A campaign to all readers, by workers that run already with so many connections each."""
     cpu = workers.cpu_seconds()
     booked = newsroom.book()
-    newsroom.wait_until_sent(booked.campaign)
+    newsroom.wait_until_sent(booked.campaign, connections * _IN_HAND)
     cpu = workers.cpu_seconds() - cpu
     peak = workers.peak_megabytes()
     sink_cpu = mail.cpu_seconds()
@@ -104,7 +106,7 @@ def bare(newsroom: Newsroom) -> float:
 def _bare_sender(
     mail: Sink, first: int, count: int, body: Path
 ) -> contextlib.AbstractContextManager[Program]:
-    numbers = [mail.port, _CONNECTIONS, first, count]
+    numbers = [mail.port, CONNECTIONS, first, count]
     words = [sys.executable, "-m", "tests.benchmarks.senders", *map(str, numbers), str(body)]
     return running(words)
 

@@ -11,7 +11,7 @@ from tests.benchmarks.sink import Sink, sink
 from tests.benchmarks.workbench import Workbench
 
 _READERS = 500_000
-_SIGN_UPS = 40
+_SIGN_UPS = 32
 _BETWEEN = 0.5
 _PATIENCE = 60
 

@@ -6,7 +6,7 @@ from tests.benchmarks.newsroom import Newsroom
 from tests.benchmarks.report import Row, compared
 from tests.benchmarks.signups import percentile, stream
 from tests.benchmarks.sink import sink
-from tests.benchmarks.workbench import Run, Workbench, bare, sent
+from tests.benchmarks.workbench import CONNECTIONS, Run, Workbench, bare, sent
 
 _READERS = 200_000
 _BETWEEN_SIGN_UPS = 0.05
@@ -34,7 +34,7 @@ def _sent_meanwhile(newsroom: Newsroom) -> tuple[Run, list[float]]:
         newsroom.embedded_worker(mail) as worker,
         stream(newsroom.port, _BETWEEN_SIGN_UPS) as flowing,
     ):
-        run = sent(newsroom, mail, worker)
+        run = sent(newsroom, mail, worker, CONNECTIONS)
     began, ended = run.arrived.first, run.arrived.first + run.arrived.seconds
     meanwhile = [one for one in flowing.signed_up if began <= one.began <= ended]
     return run, [one.milliseconds for one in meanwhile]
