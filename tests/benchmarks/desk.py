@@ -46,8 +46,9 @@ def book(seconds: str) -> None:
     campaign = _draft()
     due_at = timezone.now() + timedelta(seconds=float(seconds))
     assert campaign.schedule(letter.versions(campaign), due_at)
-    due_at = Campaign.objects.values_list("due_at", flat=True).get(pk=campaign.pk)
-    print(json.dumps({"campaign": campaign.pk, "due": due_at.timestamp()}))
+    campaign.refresh_from_db()
+    assert campaign.due_at
+    print(json.dumps({"campaign": campaign.pk, "due": campaign.due_at.timestamp()}))
 
 
 def pause(campaign: str) -> None:
