@@ -213,4 +213,4 @@ def _first(rules: list[Rule], step: str, code: str, text: str, provider: str) ->
 
 def _answer(code: str, text: str) -> str:
     """In one line, and without addresses: "spam@example.org" is no word about us."""
-    return _ADDRESS.sub("@", f"{code} {' '.join(text.split())}")
+    return _ADDRESS.sub("@", f"{code} {' '.join(text[:1000].split())}")

@@ -129,16 +129,17 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         )
 
     def _judge_each(self, bounces: "list[Bounce]", now: datetime) -> None:
-        last_successes = self._last_successes(bounces)
-        keys = _keys(bounces)
+        successes, noted = self._last_successes(bounces), self._noted(bounces)
         for bounce in bounces:
-            success = last_successes.get(bounce.subscriber_id)
-            if success is None or self._bounced_before(bounce, success):
-                bounce.suppression = _suppress(keys[bounce.pk], bounce)
-                bounce.verdict = Bounce.Verdict.SUPPRESSED
-            else:
-                bounce.verdict = Bounce.Verdict.NOTED
+            success = successes.get(bounce.subscriber_id)
+            # A day or more after a first one, and no mail arrived since.
+            is_second = success and any(
+                success < at <= bounce.at - _AGAIN_AFTER for at in noted[bounce.key]
+            )
+            is_gone = success is None or is_second
+            bounce.verdict = Bounce.Verdict.SUPPRESSED if is_gone else Bounce.Verdict.NOTED
             bounce.judged_at = now
+        _suppress([one for one in bounces if one.verdict == Bounce.Verdict.SUPPRESSED])
         self.bulk_update(bounces, ["verdict", "suppression", "judged_at"])
 
     def _last_successes(self, bounces: "list[Bounce]") -> dict[int, datetime]:
@@ -155,14 +156,13 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         )
         return dict(sent.values_list("subscriber_id").annotate(last=Max("at")).order_by())
 
-    def _bounced_before(self, bounce: "Bounce", success: datetime) -> bool:
-        """A first one, a day or more ago, and no mail arrived since."""
-        return self.filter(
-            key=bounce.key,
-            verdict=Bounce.Verdict.NOTED,
-            at__gt=success,
-            at__lte=bounce.at - _AGAIN_AFTER,
-        ).exists()
+    def _noted(self, bounces: "list[Bounce]") -> dict[str, list[datetime]]:
+        """When these addresses bounced before, by their keys."""
+        rows = self.filter(key__in=[bounce.key for bounce in bounces], verdict=Bounce.Verdict.NOTED)
+        noted: dict[str, list[datetime]] = defaultdict(list)
+        for key, at in rows.values_list("key", "at"):
+            noted[key].append(at)
+        return noted
 
 
 class Bounce(models.Model):
@@ -241,11 +241,28 @@ def _keys(bounces: list[Bounce]) -> dict[int, str]:
     return keys
 
 
-def _suppress(key: str, bounce: Bounce) -> Suppression:
-    mine = Suppression.objects.in_force().filter(
-        key=key, scope=Suppression.Scope.EVERYTHING, reason=Suppression.Reason.BOUNCED
+def _suppress(bounces: list[Bounce]) -> None:
+    """One suppression an address, and each bounce knows which is its own."""
+    keys = _keys(bounces)
+    in_force = Suppression.objects.in_force().filter(
+        key__in=keys.values(),
+        scope=Suppression.Scope.EVERYTHING,
+        reason=Suppression.Reason.BOUNCED,
     )
-    return mine.first() or Suppression.objects.create(
+    suppressions = {row.key: row for row in in_force}
+    fresh = {
+        keys[bounce.pk]: _suppression(keys[bounce.pk], bounce)
+        for bounce in bounces
+        if keys[bounce.pk] not in suppressions
+    }
+    Suppression.objects.bulk_create(fresh.values())
+    suppressions |= fresh
+    for bounce in bounces:
+        bounce.suppression = suppressions[keys[bounce.pk]]
+
+
+def _suppression(key: str, bounce: Bounce) -> Suppression:
+    return Suppression(
         key=key,
         scope=Suppression.Scope.EVERYTHING,
         reason=Suppression.Reason.BOUNCED,

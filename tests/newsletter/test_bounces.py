@@ -1,9 +1,11 @@
 """What becomes of addresses whose provider says that nobody is there."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -241,3 +243,37 @@ def test_operators_lift_the_bounces_they_chose(briefing, sent, now, admin_client
 
     assert suppressed() == {readers[1]}
     assert "1 address may be mailed again" in page.text
+
+
+def test_judging_many_takes_as_many_queries_as_judging_few(
+    briefing, sent, now, django_assert_max_num_queries
+):
+    readers = people(2000, briefing)
+    sent(readers, at=now - 9 * DAY)
+    sent(readers, gone=set(readers[::20]))
+
+    with django_assert_max_num_queries(15):
+        Bounce.objects.judge(now + MINUTE)
+
+    assert verdicts() == {"noted"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_judge_at_once_suppress_each_address_once(briefing, sent, now):
+    readers = people(15 * 40, briefing)
+    for number in range(40):
+        # Few enough at each house to be no burst.
+        mine = readers[number * 15 : (number + 1) * 15]
+        campaign = sent(mine, gone=set(mine))
+        campaign.bounces.update(house=f"house{number}")
+
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda _number: judge_and_hang_up(now + MINUTE), range(4)))
+
+    assert suppressed() == set(readers)
+    assert Suppression.objects.count() == len(readers)
+
+
+def judge_and_hang_up(now):
+    Bounce.objects.judge(now)
+    connection.close()
