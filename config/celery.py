@@ -60,6 +60,7 @@ def _look() -> None:
     from django.db import DatabaseError, connection
     from kombu.exceptions import OperationalError
 
+    from newsletter import outages
     from newsletter.tasks import look_for_due_campaigns
     from subscribers.tasks import look_for_due_letters, look_for_forgotten_sign_ups
 
@@ -67,7 +68,9 @@ def _look() -> None:
         look_for_due_letters()
         look_for_due_campaigns()
         look_for_forgotten_sign_ups()
+        outages.answered()
     except (DatabaseError, OperationalError) as error:
+        outages.failed()
         logger.warning("The heartbeat missed a beat: %s", error)
         connection.close()
     except Exception:

@@ -6,10 +6,12 @@ from celery import current_app, shared_task
 from django.conf import settings
 
 from newsletter import delivery, stopping
-from newsletter.models import Batch, Campaign
+from newsletter.models import Batch, Bounce, Campaign
 
 # Celery takes "no limit" of a task for the limit of all; this one lives by its lease.
 _A_YEAR = 365 * 24 * 60 * 60
+# Seconds that one look may spend on skipping readers: other campaigns are due too.
+_A_WHILE = 0.5
 # SQLite has one writer: a second sender beside the first would only make sign-ups wait.
 _embedded_sender = threading.Lock()
 
@@ -27,9 +29,9 @@ def send_batches() -> None:
 
 
 def _work_off() -> None:
-    with delivery.Transports() as transports:
+    with delivery.Worker() as worker:
         while not stopping.is_stopping() and (batch := Batch.objects.claim()):
-            delivery.send(batch, transports)
+            worker.send(batch)
 
 
 def look_for_due_campaigns() -> None:
@@ -40,9 +42,18 @@ def look_for_due_campaigns() -> None:
     """
     for campaign in Campaign.objects.due():
         campaign.hold() or campaign.start()
+    _call_workers()
+    for campaign in Campaign.objects.unplanned():
+        campaign.plan()
     Batch.objects.settle_abandoned()
+    Batch.objects.write_off_called_off(_A_WHILE)
     for campaign in Campaign.objects.handed_over():
         campaign.finish()
+    Bounce.objects.judge()
+    _call_workers()
+
+
+def _call_workers() -> None:
     if Batch.objects.ready().exists() and not _is_call_waiting():
         send_batches.delay()
 

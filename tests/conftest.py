@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import sync_playwright
 
+from newsletter import outages
 from newsletter.models import Article, Campaign, Entry
 from subscribers.addresses import parse
 from subscribers.models import (
@@ -34,6 +35,12 @@ from tests.smtp import SmtpServer, certificate, serving
 def empty_cache():
     """Counts of attempts and the like do not outlive the test that made them."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_outage(monkeypatch):
+    """The database has answered for as long as anybody asks."""
+    monkeypatch.setattr(outages, "seconds_without_one", lambda: 3600.0)
 
 
 @pytest.fixture

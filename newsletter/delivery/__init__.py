@@ -1,8 +1,7 @@
 """Campaign to batches to hand-over."""
 
 from newsletter.delivery.outcomes import TransportError
-from newsletter.delivery.sending import send
-from newsletter.delivery.transports import Transports
 from newsletter.delivery.trial import send_test
+from newsletter.delivery.workers import Worker
 
-__all__ = ["TransportError", "Transports", "send", "send_test"]
+__all__ = ["TransportError", "Worker", "send_test"]

@@ -8,39 +8,58 @@ from django.db.models.functions import Now
 
 from newsletter.content import Reader
 from newsletter.models import Delivery
+from newsletter.models.prepared import PreparedQuery
 from subscribers.models import Subscription
 
 Reason = Delivery.Reason
 
-
-def mailable(subscribers: list[int], mailing_lists: list[int]) -> dict[int, Reader]:
-    """The readers among these, each once: by the first of the lists that may mail them."""
-    readers: dict[int, Reader] = {}
-    periods = Subscription.objects.mailable().filter(
-        subscriber__in=subscribers, mailing_list__in=mailing_lists
-    )
-    for subscriber, address, name, mailing_list in periods.values_list(
-        "subscriber", "subscriber__address", "subscriber__name", "mailing_list"
-    ):
-        known = readers.get(subscriber)
-        if known is None or _is_before(mailing_list, known.mailing_list_id, mailing_lists):
-            readers[subscriber] = Reader(subscriber, address, name, mailing_list)
-    return readers
+_COLUMNS = [
+    "subscriber",
+    "subscriber__address",
+    "subscriber__name",
+    "mailing_list",
+    "subscriber__time_zone",
+]
 
 
-def reasons(subscribers: Iterable[int], mailing_lists: list[int]) -> dict[int, tuple[str, int]]:
-    """Why these cannot be mailed, and by which list they would have been.
+class Audience:
+    """The readers of some lists, in the order in which the lists may mail them."""
 
-    Whoever is not in the answer has been erased without a trace.
-    """
-    found: dict[int, tuple[str, int]] = {}
-    for period in _periods(subscribers, mailing_lists):
-        found[period.subscriber] = (_reason(period), period.mailing_list)
-    return found
+    def __init__(self, mailing_lists: list[int]) -> None:
+        self._rank = {mailing_list: rank for rank, mailing_list in enumerate(mailing_lists)}
+        periods = Subscription.objects.mailable().filter(mailing_list__in=mailing_lists)
+        self._mailable = PreparedQuery(periods.values_list(*_COLUMNS), "subscriber")
+
+    def mailable(self, subscribers: Iterable[int]) -> dict[int, Reader]:
+        """Those among these who may be mailed, each once: by the first list that may."""
+        rows = self._mailable.among(subscribers)
+        providers = {_domain(row[1]): "other" for row in rows}
+        readers: dict[int, Reader] = {}
+        for subscriber, address, name, mailing_list, time_zone in rows:
+            known = readers.get(subscriber)
+            if known is None or self._is_before(mailing_list, known.mailing_list_id):
+                provider = providers[_domain(address)]
+                readers[subscriber] = Reader(
+                    subscriber, address, name, mailing_list, provider, time_zone
+                )
+        return readers
+
+    def reasons(self, subscribers: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """Why these cannot be mailed, and by which list they would have been.
+
+        Whoever is not in the answer has been erased without a trace.
+        """
+        found: dict[int, tuple[str, int]] = {}
+        for period in _periods(subscribers, list(self._rank)):
+            found[period.subscriber] = (_reason(period), period.mailing_list)
+        return found
+
+    def _is_before(self, one: int, other: int) -> bool:
+        return self._rank[one] < self._rank[other]
 
 
-def _is_before(one: int, other: int, mailing_lists: list[int]) -> bool:
-    return mailing_lists.index(one) < mailing_lists.index(other)
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
 
 
 class _Period(NamedTuple):

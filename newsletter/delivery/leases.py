@@ -9,7 +9,7 @@ from typing import Self
 from django.db import DatabaseError, connection
 
 from newsletter.models import Batch
-from newsletter.models.deliveries import LEASE, LeaseLostError
+from newsletter.models.batches import LEASE, LeaseLostError
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Lease:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._ours_until = batch.claimed_at + LEASE.total_seconds()
+        self._is_lost = False
         self._over = threading.Event()
         self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -43,7 +44,11 @@ class Lease:
         self._renewal.join()
 
     def is_ours(self) -> bool:
-        return time.monotonic() < self._ours_until
+        return not self._is_lost and time.monotonic() < self._ours_until
+
+    def lose(self) -> None:
+        """It is known to be another's: nothing more may be handed over under it."""
+        self._is_lost = True
 
     def renewed(self, asked_at: float) -> None:
         """The database was asked at this moment of our clock, and said yes."""
@@ -52,10 +57,13 @@ class Lease:
     def _renew(self) -> None:
         while not self._over.wait(RENEWAL):
             asked_at = time.monotonic()
+            # While windows are written one after the other, each of them renews it.
+            if self._ours_until - asked_at > LEASE.total_seconds() - RENEWAL / 2:
+                continue
             try:
                 self._batch.renew()
             except LeaseLostError:
-                self._ours_until = 0.0
+                self.lose()
                 break
             except DatabaseError as error:
                 logger.warning("A lease could not be renewed: %s", error)

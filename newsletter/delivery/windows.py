@@ -1,18 +1,21 @@
 """One step of a batch: what became of those in hand, and who is in hand next."""
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Min
+from django.db import InterfaceError, OperationalError, connection, models, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
-from newsletter import stopping
-from newsletter.models import Batch, Deferral, Delivery
-from newsletter.models.deliveries import LEASE
+from newsletter import outages, stopping
+from newsletter.models import Batch, Bounce, Deferral, Delivery
+from newsletter.models.batches import LEASE, LeaseLostError
+from newsletter.models.deliveries import LedgerRow
 
 logger = logging.getLogger(__name__)
 
@@ -20,71 +23,170 @@ logger = logging.getLogger(__name__)
 _GAP = 0.001
 _PATIENCE = 0.5
 
+# [subscriber, mailing list, version]
+type InHand = tuple[int, int, int]
+
+
+class StoppedError(Exception):
+    """Told to stop while the database was away: nothing was lost, and nothing is to be done."""
+
 
 @dataclass
 class Window:
     """Decided once: where nobody knows whether it was written, it is written again as it is."""
 
-    deliveries: list[Delivery] = field(default_factory=list)
+    position: int
+    left_aside: int = 0
+    rows: list[LedgerRow] = field(default_factory=list)
     deferrals: list[Deferral] = field(default_factory=list)
+    bounces: list[Bounce] = field(default_factory=list)
     # Who was deferred before, and is accounted for now.
     settled: list[int] = field(default_factory=list)
-    # [subscriber, mailing list, version] each.
-    hand: list[tuple[int, int, int]] = field(default_factory=list)
-    position: int = 0
+    # All who are with the transport once it is written, and whether some are new there.
+    hand: list[InHand] = field(default_factory=list)
+    takes_more: bool = False
+
+    @property
+    def says_nothing(self) -> bool:
+        return not (self.rows or self.deferrals or self.takes_more)
 
 
-def move(batch: Batch, window: Window) -> None:
-    """Write the window. Only when this returns may those in hand be handed over.
+def move(batch: Batch, window: Window) -> bool:
+    """Write the window. Only when this says True may the new ones in hand be handed over.
 
-    Raises LeaseLostError if the batch is no longer ours: then nothing of it was written.
+    False if the campaign is not being sent any more, and the window would take more in hand:
+    nothing of it was written then. Raises LeaseLostError if the batch is no longer ours.
     """
-    progress = {"attempts": 0} if window.deliveries else {}
     with transaction.atomic():
-        batch.change(
-            position=window.position,
-            in_hand=window.hand,
-            lease_until=Now() + LEASE,
-            **progress,
-        )
+        if not _advance(batch, window):
+            if window.takes_more and _is_ours(batch):
+                return False
+            raise LeaseLostError(f"batch {batch.pk} was taken over")
         _enter(batch, window)
     if connection.vendor == "sqlite":
         time.sleep(_GAP)
+    return True
 
 
-def release(batch: Batch, window: Window, rest: timedelta) -> None:
+def release(batch: Batch, window: Window, rest: timedelta, trouble: str) -> None:
     """Write the last window, and let others go on with the batch after that time."""
     later = {"due_at": Now() + rest} if rest else {}
-    with transaction.atomic():
-        batch.change(position=window.position, in_hand=[], lease_until=None, **later)
-        _enter(batch, window)
+    _close(batch, window, trouble=trouble[:500], **later)
 
 
-def finish(batch: Batch, window: Window) -> None:
-    """Write the last window; the batch is visited again only for those it deferred."""
+def give_way(batch: Batch, window: Window) -> None:
+    """Write the last window, and stand in line again, behind who waits already."""
+    _close(batch, window, lot=F("lot") + 1)
+
+
+def finish(batch: Batch, window: Window, again_at: datetime | None) -> None:
+    """Write the last window; visit it again only for those deferred or left aside."""
     with transaction.atomic():
-        batch.change(position=window.position, in_hand=[], lease_until=None)
+        _close(batch, window, trouble="")
+        visits = [visit for visit in [batch.next_visit(), again_at] if visit]
+        batch.change(**({"due_at": min(visits)} if visits else {"finished_at": Now()}))
+
+
+def write_off(batch: Batch, window: Window, reason: str) -> None:
+    """Write the last window, and skip everybody who is left."""
+    with transaction.atomic():
+        _close(batch, window)
+        batch.write_off(reason)
+
+
+def _close(batch: Batch, window: Window, **fields: Any) -> None:
+    with transaction.atomic():
+        progress = {"attempts": 0, "failures": 0} if window.rows else {}
+        batch.change(
+            position=window.position,
+            left_aside=window.left_aside,
+            in_hand=[],
+            lease_until=None,
+            **progress,
+            **fields,
+        )
         _enter(batch, window)
-        next_visit = batch.deferrals.aggregate(at=Min("due_at"))["at"]
-        batch.change(**({"due_at": next_visit} if next_visit else {"finished_at": Now()}))
 
 
 def _enter(batch: Batch, window: Window) -> None:
-    Delivery.objects.add(window.deliveries)
+    Delivery.objects.add(batch.campaign_id, window.rows)
+    if window.bounces:
+        Bounce.objects.add(window.bounces)
     if window.deferrals:
         Deferral.objects.put(window.deferrals)
     if window.settled:
         batch.deferrals.filter(subscriber__in=window.settled).delete()
 
 
+# Written by hand, as `Batch.change` would cost more than all the rest of a window.
+_ADVANCE = """
+    UPDATE newsletter_batch
+    SET position = %s, left_aside = %s, in_hand = %s, lease_until = {lease},
+        attempts = attempts * %s, failures = failures * %s
+    WHERE id = %s AND token = %s
+"""
+_WHILE_SENDING = """
+    AND EXISTS (SELECT 1 FROM newsletter_campaign WHERE id = campaign_id AND status = 'sending')
+"""
+_SECONDS = f"{LEASE.total_seconds():.0f} seconds"
+_LEASE_UNTIL = {
+    "postgresql": f"STATEMENT_TIMESTAMP() + INTERVAL '{_SECONDS}'",
+    "sqlite": f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', '+{_SECONDS}')",
+}
+_TOKEN = models.UUIDField()
+
+
+def _advance(batch: Batch, window: Window) -> bool:
+    """The row first: whoever has it may write the rest."""
+    statement = _ADVANCE.format(lease=_LEASE_UNTIL[connection.vendor])
+    kept = 0 if window.rows else 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement + (_WHILE_SENDING if window.takes_more else ""),
+            [
+                window.position,
+                window.left_aside,
+                json.dumps(window.hand),
+                kept,
+                kept,
+                batch.pk,
+                _TOKEN.get_db_prep_value(batch.token, connection),
+            ],
+        )
+        return bool(cursor.rowcount)
+
+
+def _is_ours(batch: Batch) -> bool:
+    return Batch.objects.filter(pk=batch.pk, token=batch.token).exists()
+
+
 def insist[T](step: Callable[[], T]) -> T:
-    """Do it, again and again while the database is away: what we know must not be lost."""
+    """Do it, again and again while the database is away: what we know must not be lost.
+
+    Also when told to stop: whoever cannot wait for us kills us, and loses what we know.
+    """
     while True:
         try:
             return step()
         except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or stopping.is_stopping():
-                raise
-            logger.warning("The database is away, we wait for it: %s", error)
-            connection.close()
-            time.sleep(_PATIENCE)
+            _wait_for_it(error)
+
+
+def ask[T](question: Callable[[], T]) -> T:
+    """The same for what is only asked. Raises StoppedError if we are to stop meanwhile."""
+    while True:
+        try:
+            return question()
+        except (OperationalError, InterfaceError) as error:
+            if stopping.is_stopping():
+                raise StoppedError from error
+            _wait_for_it(error)
+
+
+def _wait_for_it(error: Exception) -> None:
+    if connection.in_atomic_block:
+        raise error
+    outages.failed()
+    logger.warning("The database is away, we wait for it: %s", error)
+    connection.close()
+    time.sleep(_PATIENCE)

@@ -12,6 +12,8 @@ from django.utils import timezone
 from newsletter.content import compile_versions
 from newsletter.demo import paper
 from newsletter.models import Article, Batch, Campaign, Delivery, Entry, Version
+from newsletter.models.campaigns import LAST_ID
+from newsletter.models.deliveries import LedgerRow
 from subscribers.addresses import Address
 from subscribers.models import (
     Consent,
@@ -167,17 +169,13 @@ def _send(campaign: Campaign, at: datetime) -> None:
     readers = list(campaign.periods_at_start().values_list("subscriber", flat=True))
     campaign.audience = campaign.sent = len(readers)
     campaign.failed = campaign.skipped = campaign.uncertain = 0
+    campaign.planned_to = LAST_ID
     campaign.save()
-    Batch.objects.cut(campaign, [])
+    Batch.objects.cut(campaign, 0, [LAST_ID])
     campaign.batches.update(finished_at=campaign.finished_at)
-    Delivery.objects.add(
-        Delivery(
-            campaign=campaign,
-            subscriber_id=reader,
-            mailing_list_id=version.mailing_list_id,
-            version=version,
-            status=Delivery.Status.SENT,
-            at=campaign.finished_at,
-        )
+    rows = [
+        LedgerRow(reader, version.mailing_list_id, version.pk, Delivery.Status.SENT)
         for reader in readers
-    )
+    ]
+    Delivery.objects.add(campaign.pk, rows)
+    campaign.deliveries.update(at=campaign.finished_at)

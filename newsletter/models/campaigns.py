@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, QuerySet, When, Window
+from django.db.models import Case, Count, Q, QuerySet, When, Window
 from django.db.models.functions import DenseRank, Greatest, Mod, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -24,6 +24,10 @@ SEND_FOR = timedelta(hours=12)
 GRACE = timedelta(hours=1)
 # Readers in a batch: some seconds' work, and a million readers are five hundred rows.
 BATCH = 2000
+# The first batches are cut before the others are planned, and end before these places.
+_FIRST_PLACES = [500, 1000, 2000, 3000]
+LAST_ID = 2**63 - 1
+_TOTALS = ["sent", "failed", "skipped", "uncertain"]
 # What an editor decides with the slot, stored when it is booked.
 _DECIDED = [
     "scheduled_date",
@@ -61,10 +65,25 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         over = [Campaign.Status.DRAFT, Campaign.Status.SENT, Campaign.Status.CANCELLED]
         return self.exclude(status__in=over)
 
+    def unplanned(self) -> Self:
+        """Begun, and not yet cut into batches to its end."""
+        return self.filter(started_at__isnull=False, audience__isnull=True)
+
     def handed_over(self) -> Self:
-        """No batch is left to work on; whether everybody is accounted for, `finish()` asks."""
-        at_work = self.sending().filter(batches__first__gt=0, batches__finished_at__isnull=True)
-        return self.sending().exclude(pk__in=at_work.values("pk"))
+        """No batch is left that could be worked on; how the books stand, `finish()` looks."""
+        cancelled = Q(status=Campaign.Status.CANCELLED)
+        begun = self.filter(
+            cancelled | Q(status=Campaign.Status.SENDING),
+            audience__isnull=False,
+            finished_at__isnull=True,
+        )
+        # What was set aside waits for somebody, unless it is to be skipped anyway.
+        at_work = begun.filter(
+            cancelled | Q(batches__set_aside_at__isnull=True),
+            batches__first__gt=0,
+            batches__finished_at__isnull=True,
+        )
+        return begun.exclude(pk__in=at_work.values("pk"))
 
 
 class Campaign(models.Model):
@@ -193,18 +212,32 @@ class Campaign(models.Model):
     def start(self) -> bool:
         """Begin to hand over; False if it is not due, or has begun: of two workers one wins.
 
-        Whoever is on the lists at this moment is the audience. It is counted and cut into ranges
-        of ids in the same transaction, so a planner that is killed half-way has planned nothing.
+        Whoever is on the lists at this moment is the audience. The first batches are cut in the
+        same transaction, so that mail leaves at once; `plan` cuts the others.
         """
         due = Campaign.objects.due().filter(pk=self.pk)
         with transaction.atomic():
             if not due.update(status=self.Status.SENDING, started_at=Now(), trouble=""):
                 return False
             self.refresh_from_db()
+            edges = self._first_edges()
+            self._cut(edges) if edges else self.plan()
+        return True
+
+    def plan(self) -> bool:
+        """Count the audience and cut what is left of it into batches; False if that is done.
+
+        Any worker may, at any later time: the audience is who it was at the start. A planner that
+        is killed half-way has planned nothing.
+        """
+        unplanned = Campaign.objects.unplanned().filter(pk=self.pk)
+        with transaction.atomic():
+            if not list(unplanned.select_for_update(skip_locked=True).values_list("pk")):
+                return False
+            self.refresh_from_db()
+            self._cut([*self._edges(), LAST_ID])
             self.audience = self._count_audience()
             self.save(update_fields=["audience"])
-            if self.audience:
-                self.batches.cut(self, self._edges())
         return True
 
     def hold(self) -> bool:
@@ -214,23 +247,30 @@ class Campaign(models.Model):
         return bool(late.update(status=self.Status.PAUSED, trouble=trouble))
 
     def finish(self) -> bool:
-        """Close the books if everybody is accounted for; if not, pause and say how many."""
-        if not Campaign.objects.handed_over().filter(pk=self.pk).exists():
-            return False
+        """Close the books; False if there is something left to do.
+
+        "Sent" means that everybody is accounted for: if not, it needs somebody's attention.
+        """
         with transaction.atomic():
-            sending = Campaign.objects.sending().filter(pk=self.pk)
-            if not list(sending.select_for_update().values_list("pk")):
+            open_books = Campaign.objects.handed_over().filter(pk=self.pk)
+            if not list(open_books.select_for_update(of=("self",)).values_list("pk")):
                 return False
-            accounted = self.deliveries.count()
-            # Whoever confirmed or left in the very moment of the start is only visible now.
-            if accounted != self.audience:
-                self.audience = self._count_audience()
-            if accounted != self.audience:
-                self.pause(self._unaccounted(self.audience - accounted))
-                return False
-            self.status, self.finished_at, self.trouble = self.Status.SENT, timezone.now(), ""
-            self.save(update_fields=["status", "finished_at", "trouble", "audience"])
+            self.refresh_from_db()
+            self._count()
+            self.trouble = self._unfinished() or self._unaccounted()
+            if self.trouble:
+                self.status = self.Status.ATTENTION
+            elif self.status == self.Status.SENDING:
+                self.status = self.Status.SENT
+            self.finished_at = timezone.now()
+            self.save(update_fields=["status", "finished_at", "trouble", "audience", *_TOTALS])
         return True
+
+    def recount(self) -> None:
+        """What was learnt after the books were closed is entered into the totals too."""
+        if self.is_closed:
+            self._count()
+            self.save(update_fields=_TOTALS)
 
     def cancel(self) -> bool:
         """Call it off, or stop it for good; False if it is a draft, or over.
@@ -396,9 +436,14 @@ class Campaign(models.Model):
         """What makes the audience: the same whenever one asks, as no period is overwritten."""
         # Named one by one: PostgreSQL guesses badly at a subquery here, and took ten minutes for a
         # million readers.
-        lists = list(self.versions.current().values_list("mailing_list", flat=True))
         started = self.started_at or timezone.now()
-        return Subscription.objects.audience(started).filter(mailing_list__in=lists)
+        periods = Subscription.objects.audience(started).filter(mailing_list__in=self._lists())
+        if self.confirmed_since:
+            periods = periods.filter(confirmed_at__gte=self.confirmed_since)
+        return periods
+
+    def _lists(self) -> list[int]:
+        return list(self.versions.current().values_list("mailing_list", flat=True))
 
     def _booked(self) -> CampaignQuerySet:
         return Campaign.objects.booked().filter(pk=self.pk)
@@ -407,14 +452,58 @@ class Campaign(models.Model):
         """A reader on several of the lists counts once."""
         return self.periods_at_start().values("subscriber").distinct().count()
 
+    def _count(self) -> None:
+        """The totals, as the ledger has them."""
+        counted = self.deliveries.order_by().values_list("status").annotate(Count("subscriber"))
+        known = {str(status): count for status, count in counted}
+        for total in _TOTALS:
+            setattr(self, total, known.get(total, 0))
+
+    def _first_edges(self) -> list[int]:
+        """Where the first batches end: found by a few steps along an index, however long it is."""
+        ends = [self._place(place) for place in _FIRST_PLACES]
+        return sorted({end for end in ends if end})
+
+    def _place(self, place: int) -> int | None:
+        """An id with so many readers before it on one list, and no more than that on any."""
+        found: list[int] = []
+        for mailing_list in self._lists():
+            readers = self.periods_at_start().filter(mailing_list=mailing_list)
+            ids = readers.order_by("subscriber").values_list("subscriber", flat=True)
+            found += ids[place : place + 1]
+        return min(found, default=None)
+
+    def _cut(self, edges: list[int]) -> None:
+        if edges:
+            self.batches.cut(self, self.planned_to, edges)
+            self.planned_to = edges[-1]
+            self.save(update_fields=["planned_to"])
+
     def _edges(self) -> list[int]:
-        """The ids of every BATCH-th reader."""
+        """The ids of every BATCH-th reader of those for whom no batch is cut yet."""
         rank = Window(DenseRank(), order_by="subscriber")
-        ranked = self.periods_at_start().annotate(past=Mod(rank, BATCH)).filter(past=0)
+        readers = self.periods_at_start().filter(subscriber__gt=self.planned_to)
+        ranked = readers.annotate(past=Mod(rank, BATCH)).filter(past=0)
         edges = ranked.order_by("subscriber").values_list("subscriber", flat=True)
         return list(edges.distinct())
 
-    def _unaccounted(self, missing: int) -> str:
+    def _unfinished(self) -> str:
+        aside = self.batches.filter(set_aside_at__isnull=False, finished_at__isnull=True).count()
+        words = ngettext(
+            "%(count)d batch failed again and again, and was set aside.",
+            "%(count)d batches failed again and again, and were set aside.",
+            aside,
+        )
+        return words % {"count": aside} if aside else ""
+
+    def _unaccounted(self) -> str:
+        accounted = sum(getattr(self, total) for total in _TOTALS)
+        # Whoever confirmed or left in the very moment of the start is only visible now.
+        if accounted != self.audience:
+            self.audience = self._count_audience()
+        missing = self.audience - accounted
+        if not missing:
+            return ""
         if missing < 0:
             return gettext("The ledger holds more readers than the audience had.")
         return ngettext(

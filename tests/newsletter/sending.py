@@ -29,9 +29,9 @@ def start(campaign, due_at=None):
 
 def work():
     """What a worker does when it is called."""
-    with delivery.Transports() as transports:
+    with delivery.Worker() as worker:
         while not stopping.is_stopping() and (batch := Batch.objects.claim()):
-            delivery.send(batch, transports)
+            worker.send(batch)
 
 
 def bring_forward(campaign):

@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
+from newsletter.delivery.outcomes import Outbox
 from newsletter.delivery.transports.stock import StockTransport
 from newsletter.models import Batch, Campaign, Delivery
 from newsletter.models import campaigns as campaigns_module
-from newsletter.models.deliveries import LeaseLostError
+from newsletter.models.batches import LeaseLostError
+from newsletter.models.deliveries import LedgerRow
 from newsletter.reports import Progress, progress
 from newsletter.tasks import look_for_due_campaigns
 from subscribers.models import Evidence, Suppression
@@ -37,20 +39,31 @@ def calls(monkeypatch):
 
 @pytest.fixture
 def during(monkeypatch):
-    """Call it with a function: it happens once, when so many messages of a hand are away."""
+    """Call it with a function: it happens once, when the first outcomes of a hand have come."""
 
-    def during(happens, after=1):
-        usual, still_to_come = StockTransport.hand_over, [happens]
+    def during(happens):
+        usual, still_to_come = Outbox.collect, [happens]
 
-        def hand_over(transport, messages):
-            for number, outcome in enumerate(usual(transport, messages), start=1):
-                yield outcome
-                if number == after and still_to_come:
-                    still_to_come.pop()()
+        def collect(outbox, enough, within):
+            items = usual(outbox, enough, within)
+            if items and still_to_come:
+                still_to_come.pop()()
+            return items
 
-        monkeypatch.setattr(StockTransport, "hand_over", hand_over)
+        monkeypatch.setattr(Outbox, "collect", collect)
 
     return during
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch):
+    """A transport that has one reader in hand."""
+    monkeypatch.setattr(StockTransport, "in_hand", 1)
+
+
+def send_one_batch():
+    with delivery.Worker() as worker:
+        worker.send(Batch.objects.claim())
 
 
 def die(batch):
@@ -100,9 +113,8 @@ def test_who_lost_the_lease_hands_nothing_more_over(campaign, briefing, mailoutb
         die(campaign.batches.get())
         stolen.append(Batch.objects.claim())
 
-    during(steal, after=StockTransport.in_hand)
-    with delivery.Transports() as transports:
-        delivery.send(Batch.objects.claim(), transports)
+    during(steal)
+    send_one_batch()
 
     assert len(mailoutbox) == StockTransport.in_hand
 
@@ -137,17 +149,8 @@ def test_what_was_written_before_a_worker_died_stays_as_it_was(campaign, briefin
     ids, version = batch.readers_left(), campaign.versions.get()
     hand = [(subscriber, briefing.pk, version.pk) for subscriber in ids]
     windows.move(batch, windows.Window(position=ids[3], hand=hand))
-    Delivery.objects.add(
-        Delivery(
-            campaign=campaign,
-            subscriber_id=subscriber,
-            mailing_list=briefing,
-            version=version,
-            status="sent",
-            at=timezone.now(),
-        )
-        for subscriber in ids[:2]
-    )
+    rows = [LedgerRow(subscriber, briefing.pk, version.pk, "sent") for subscriber in ids[:2]]
+    Delivery.objects.add(campaign.pk, rows)
     die(batch)
 
     work()
@@ -193,18 +196,9 @@ def test_a_window_written_twice_is_written_once(campaign, briefing):
     first, second = batch.readers_left()
     version = campaign.versions.get()
     window = windows.Window(
-        deliveries=[
-            Delivery(
-                campaign=campaign,
-                subscriber_id=first,
-                mailing_list=briefing,
-                version=version,
-                status="sent",
-                at=timezone.now(),
-            )
-        ],
-        hand=[(second, briefing.pk, version.pk)],
         position=second,
+        rows=[LedgerRow(first, briefing.pk, version.pk, "sent")],
+        hand=[(second, briefing.pk, version.pk)],
     )
 
     windows.move(batch, window)
@@ -274,8 +268,7 @@ def test_a_worker_told_to_stop_finishes_its_hand_and_lets_go(
     start(campaign)
     during(stopping.stop)
 
-    with delivery.Transports() as transports:
-        delivery.send(Batch.objects.claim(), transports)
+    send_one_batch()
 
     batch = Batch.objects.get()
     assert len(mailoutbox) == progress(campaign).sent == StockTransport.in_hand
@@ -292,8 +285,8 @@ def test_a_worker_that_slept_past_its_lease_hands_nothing_over(campaign, briefin
     batch = Batch.objects.claim()
     batch.claimed_at = time.monotonic() - 16
 
-    with delivery.Transports() as transports:
-        delivery.send(batch, transports)
+    with delivery.Worker() as worker:
+        worker.send(batch)
 
     assert mailoutbox == []
     work()
@@ -309,8 +302,7 @@ def test_a_worker_that_falls_asleep_with_readers_in_hand_gives_back_the_rest(
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 16)
     during(lambda: monkeypatch.setattr(leases, "time", later))
 
-    with delivery.Transports() as transports:
-        delivery.send(Batch.objects.claim(), transports)
+    send_one_batch()
 
     assert len(mailoutbox) == progress(campaign).sent == 1
     assert campaign.deferrals.filter(attempts=0).count() == 3
@@ -357,10 +349,10 @@ def test_the_database_going_away_loses_nothing_that_is_known(
     usual, failures = windows.move, []
 
     def move(batch, window):
-        if len(failures) < 3 and window.deliveries:
+        if len(failures) < 3 and window.rows:
             failures.append(1)
             raise OperationalError("server closed the connection unexpectedly")
-        usual(batch, window)
+        return usual(batch, window)
 
     monkeypatch.setattr(windows, "move", move)
     monkeypatch.setattr(windows, "_PATIENCE", 0)

@@ -1,0 +1,178 @@
+"""How a campaign stands while one of its batches is walked: looked at again every half second."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from newsletter.content import Reader
+from newsletter.delivery.outcomes import Message
+from newsletter.delivery.verdicts import Answer
+from newsletter.delivery.wordings import Wordings
+from newsletter.models import Batch, Campaign, Deferral, Delivery
+from newsletter.models.deliveries import LedgerRow
+from newsletter.models.parkings import house
+
+if TYPE_CHECKING:
+    from newsletter.delivery.workers import Worker
+
+# Pausing, cancelling and correcting take hold within two seconds.
+_LOOK = 0.5
+# After so long, others who wait in line come first.
+_TURN = 5.0
+
+
+class Course:
+    """What a walk asks before it takes more readers in hand."""
+
+    wordings: Wordings
+
+    def __init__(self, batch: Batch, worker: "Worker") -> None:
+        self._batch = batch
+        self._worker = worker
+        self._began_at = time.monotonic()
+        self._looked_at = 0.0
+        self._is_sending = self.is_late = self.gives_way = False
+
+    def readers(self) -> tuple[dict[int, Deferral], list[int]]:
+        """Of this batch: who was tried before and is due, and whom the walk has not come to."""
+        deferred = {row.subscriber_id: row for row in self._batch.deferrals.due()}
+        return deferred, self._batch.readers_left()
+
+    def goes_on(self) -> bool:
+        """Whether the campaign is being sent, is still news, and nobody has to come first."""
+        if time.monotonic() - self._looked_at > _LOOK:
+            self._look()
+        return self._is_sending and not self.is_late and not self.gives_way
+
+    def stop(self) -> None:
+        """It was just told to stop: no need to look."""
+        self._is_sending = False
+
+    @property
+    def in_hand(self) -> int:
+        """How many readers may be with the transport at once."""
+        return min(self._worker.transports[mailer].in_hand for mailer in self.wordings.mailers)
+
+    def mailable(self, subscribers: list[int]) -> dict[int, Reader]:
+        return self.wordings.audience.mailable(subscribers)
+
+    def skipped(self, subscribers: list[int]) -> dict[int, LedgerRow]:
+        """Why these may not be mailed, as the ledger will have it."""
+        found = self.wordings.audience.reasons(subscribers)
+        erased = (str(Delivery.Reason.ERASED), self.wordings.first_list)
+        rows = {}
+        for subscriber in subscribers:
+            reason, mailing_list = found.get(subscriber, erased)
+            version = self.wordings.of(mailing_list).version_id
+            rows[subscriber] = LedgerRow(
+                subscriber, mailing_list, version, Delivery.Status.SKIPPED, reason
+            )
+        return rows
+
+    def later(self, reader: Reader) -> datetime | None:
+        """When this reader may be mailed, if not now: at their hour, or when their provider may
+        be tried again."""
+        now = timezone.now()
+        if self._batch.campaign.at_readers_hour:
+            due_at = self._batch.campaign.due_for(reader.time_zone)
+            if due_at > now:
+                return due_at
+        standing = self._worker.standing(self.wordings.to(reader).mailer)
+        parked = standing.parked(now)
+        if not parked or standing.may_take(reader, now):
+            return None
+        until = parked[house(reader.mailbox_provider, reader.address)]
+        return max(until, now + timedelta(seconds=1))
+
+    def row(self, reader: Reader) -> LedgerRow:
+        """What the ledger will say if all goes well."""
+        version = self.wordings.to(reader).version_id
+        return LedgerRow(
+            reader.subscriber_id, reader.mailing_list_id, version, Delivery.Status.SENT
+        )
+
+    def messages(self, readers: Iterable[Reader]) -> dict[str, list[Message]]:
+        """By mailer."""
+        messages: dict[str, list[Message]] = {}
+        for reader in readers:
+            _version, mailing, mailer = self.wordings.to(reader)
+            message = Message(mailing, reader, self._batch.campaign_id)
+            messages.setdefault(mailer, []).append(message)
+        return messages
+
+    def mailer(self, reader: Reader) -> str:
+        return self.wordings.to(reader).mailer
+
+    def look_at(self, answers: list[Answer]) -> str:
+        """What these answers say about us: words if the campaign has to pause."""
+        now = timezone.now()
+        by_mailer: dict[str, list[Any]] = {}
+        for outcome, _row, mailer in answers:
+            by_mailer.setdefault(mailer, []).append(outcome)
+        words = [
+            self._worker.standing(mailer).note(outcomes, now)
+            for mailer, outcomes in by_mailer.items()
+        ]
+        return " ".join(filter(None, words))
+
+    def rates(self, readers: list[Reader]) -> "Rates | None":
+        """How many of these the rate limits allow now; None if there are no limits."""
+        limits = self._worker.limits
+        wanted: dict[str, Counter[str]] = {}
+        for reader in readers:
+            mailer = self.mailer(reader)
+            wanted.setdefault(mailer, Counter())[reader.mailbox_provider] += 1
+        if not any(limits.is_limiting(mailer) for mailer in wanted):
+            return None
+        return Rates(self, limits, wanted)
+
+    def _look(self) -> None:
+        late = ExpressionWrapper(Q(send_until__lt=Now()), output_field=BooleanField())
+        sending = Campaign.objects.sending().filter(pk=self._batch.campaign_id)
+        row = sending.annotate(late=late).values_list("late", "is_breaking").first()
+        self._is_sending = row is not None
+        self.is_late = bool(row and row[0])
+        self.gives_way = bool(row) and self._must_give_way(is_breaking=bool(row and row[1]))
+        self._refresh_wordings()
+        self._looked_at = time.monotonic()
+
+    def _refresh_wordings(self) -> None:
+        current = self._batch.campaign.versions.current().values_list("pk", flat=True)
+        self.wordings = self._worker.wordings(self._batch.campaign, set(current))
+
+    def _must_give_way(self, *, is_breaking: bool) -> bool:
+        others = Batch.objects.ready().exclude(campaign=self._batch.campaign_id)
+        if not is_breaking and others.filter(campaign__is_breaking=True).exists():
+            return True
+        peers = others.filter(campaign__is_breaking=is_breaking)
+        return time.monotonic() - self._began_at > _TURN and peers.exists()
+
+
+class Rates:
+    """What the limits granted some readers, taken one by one."""
+
+    def __init__(self, course: Course, limits: Any, wanted: dict[str, Counter[str]]) -> None:
+        self._course = course
+        self._grants = {mailer: limits.take(mailer, count) for mailer, count in wanted.items()}
+        self._left = {mailer: Counter(grant.granted) for mailer, grant in self._grants.items()}
+        # Seconds until a mailer that is used up gives a token again.
+        self.wait = 0.0
+
+    def allow(self, reader: Reader) -> bool:
+        mailer, provider = self._course.mailer(reader), reader.mailbox_provider
+        self._left[mailer][provider] -= 1
+        return self._left[mailer][provider] >= 0
+
+    def again_in(self, reader: Reader) -> float | None:
+        """Seconds until their provider is asked again; None if all have to wait for the mailer."""
+        grant = self._grants[self._course.mailer(reader)]
+        seconds: float | None = grant.again_in.get(reader.mailbox_provider)
+        if seconds is None:
+            self.wait = max(self.wait, grant.mailer_again_in)
+        return seconds

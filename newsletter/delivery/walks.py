@@ -1,0 +1,250 @@
+"""Working off a batch: window by window, until its readers are accounted for or we must stop."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from newsletter import stopping
+from newsletter.content import Reader
+from newsletter.delivery import pauses, windows
+from newsletter.delivery.course import Course
+from newsletter.delivery.leases import Lease
+from newsletter.delivery.outcomes import (
+    SendersFaultError,
+    TransportError,
+    UnreachableError,
+)
+from newsletter.delivery.verdicts import Answer, Verdicts
+from newsletter.delivery.windows import Window, ask, insist
+from newsletter.models import Batch, Delivery
+from newsletter.models.deliveries import LedgerRow
+
+if TYPE_CHECKING:
+    from newsletter.delivery.workers import Worker
+
+# How many are looked at in one window where nobody of the last could be mailed.
+_PIECE = 500
+# Outcomes are waited for so long: then those that came are written down, and as many are taken.
+_ROUND = 0.01
+_DRAINING = 0.1
+# A mailer that is used up for longer than this many seconds gives its batch back.
+_LONGEST_WAIT = 1.0
+_FIRST_REST = timedelta(seconds=5)
+_LONGEST_REST = timedelta(minutes=5)
+_FIRST_TURN = timedelta(seconds=1)
+_LONGEST_TURN = timedelta(minutes=1)
+
+
+class Walk:
+    """A batch's readers in their order, those first whose deferral is due."""
+
+    def __init__(self, batch: Batch, worker: "Worker", lease: Lease) -> None:
+        self._batch = batch
+        self._worker = worker
+        self._lease = lease
+        self._course = Course(batch, worker)
+        self._deferred, left = ask(self._course.readers)
+        self._verdicts = Verdicts(batch, self._deferred)
+        self._left = deque([*self._deferred, *left])
+        # Whom the transports have now, with the row that the ledger will get.
+        self._hand: dict[int, LedgerRow] = {}
+        self._position = batch.position
+        self._left_aside = 0
+        self._again_at: datetime | None = None
+        # Seconds until the mailer, used up by its limit, takes more.
+        self._wait = 0.0
+        self._piece = 0
+        self._trouble: TransportError | None = None
+        self._unwritten: list[Answer] = []
+
+    def go(self) -> None:
+        while True:
+            window = self._window(self._collect())
+            taken = self._take(window) if self._may_take() else []
+            if not taken and not self._hand and not self._has_more():
+                return self._leave(window)
+            if not window.says_nothing:
+                taken = self._write(window, taken)
+            self._hand_over(taken)
+
+    def settle(self) -> None:
+        """The batch is another's: what we know of those in our hand, the ledger shall know."""
+        answers = self._unwritten
+        while self._hand:
+            answers = answers + self._arrived(len(self._hand), _DRAINING)
+        told, returned = self._verdicts.learnt(answers)
+        insist(lambda: self._batch.learn(told, returned))
+
+    def _may_take(self) -> bool:
+        """Whether more may be taken in hand; what is in hand is finished and written down."""
+        return bool(
+            self._left
+            and not self._trouble
+            and not stopping.is_stopping()
+            and self._lease.is_ours()
+            and ask(self._course.goes_on)
+        )
+
+    def _has_more(self) -> bool:
+        """Where it is only a matter of moments, as nobody else could do more."""
+        return self._wait <= _LONGEST_WAIT and self._may_take()
+
+    def _collect(self) -> list[Answer]:
+        if not self._hand:
+            time.sleep(self._wait)
+            return []
+        if self._may_take():
+            return self._arrived(max(1, len(self._hand) // 2), _ROUND)
+        return self._arrived(len(self._hand), _DRAINING)
+
+    def _arrived(self, enough: int, within: float) -> list[Answer]:
+        answers = []
+        for item in self._worker.transports.outbox.collect(enough, within):
+            if isinstance(item, TransportError):
+                self._note(item)
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                row = self._hand.pop(item.reader.subscriber_id)
+                answers.append((item, row, self._course.mailer(item.reader)))
+        return answers
+
+    def _note(self, trouble: TransportError) -> None:
+        """What somebody must look at outweighs what passes."""
+        if self._trouble is None or isinstance(trouble, SendersFaultError):
+            self._trouble = trouble
+
+    def _window(self, answers: list[Answer]) -> Window:
+        self._unwritten = answers
+        window = Window(self._position)
+        if answers:
+            self._leave_aside(self._verdicts.enter(answers, window), timezone.now())
+            if words := ask(lambda: self._course.look_at(answers)):
+                self._note(SendersFaultError(words))
+        window.left_aside = self._left_aside
+        return window
+
+    def _take(self, window: Window) -> list[Reader]:
+        """The next who may be mailed now; those before them who may not are passed over."""
+        room = self._course.in_hand - len(self._hand)
+        if room <= 0:
+            return []
+        piece = list(islice(self._left, max(room, self._piece)))
+        chosen = self._chosen(piece, room)
+        if chosen.passed:
+            rows = ask(lambda: self._course.skipped(chosen.passed))
+            self._verdicts.skip(rows.values(), window)
+        self._go_past(chosen.seen)
+        # Where nobody can be mailed, look further ahead at once.
+        self._piece = 0 if chosen.taken else _PIECE
+        window.position, window.left_aside = self._position, self._left_aside
+        window.takes_more = chosen.seen > 0
+        return chosen.taken
+
+    def _chosen(self, piece: list[int], room: int) -> "_Chosen":
+        mailable = ask(lambda: self._course.mailable(piece))
+        chosen = _Chosen([], [], 0)
+        for subscriber in piece:
+            reader = mailable.get(subscriber)
+            if reader is None:
+                chosen.passed.append(subscriber)
+            elif len(chosen.taken) == room:
+                break
+            elif later := self._course.later(reader):
+                self._leave_aside(1, later)
+            else:
+                chosen.taken.append(reader)
+            chosen.seen += 1
+        return self._within_limits(chosen, piece)
+
+    def _within_limits(self, chosen: "_Chosen", piece: list[int]) -> "_Chosen":
+        """Of whom could be taken, those whom the rate limits allow."""
+        self._wait = 0.0
+        rates = ask(lambda: self._course.rates(chosen.taken))
+        if rates is None:
+            return chosen
+        allowed = []
+        for reader in chosen.taken:
+            if rates.allow(reader):
+                allowed.append(reader)
+            elif (seconds := rates.again_in(reader)) is not None:
+                self._leave_aside(1, timezone.now() + self._turn(seconds))
+            else:
+                self._wait = rates.wait
+                self._leave_aside(1, timezone.now() + timedelta(seconds=rates.wait))
+        chosen.taken = allowed
+        return chosen
+
+    def _turn(self, seconds: float) -> timedelta:
+        """The more often we came in vain, the later we come again: others are in line too."""
+        pause = pauses.growing(_FIRST_TURN, self._batch.attempts, _LONGEST_TURN)
+        return max(pause, timedelta(seconds=seconds))
+
+    def _leave_aside(self, count: int, until: datetime) -> None:
+        """These are passed over in this walk, and the next one begins again for them."""
+        if count:
+            self._left_aside += count
+            self._again_at = min(self._again_at or until, until)
+
+    def _go_past(self, count: int) -> None:
+        for _ in range(count):
+            # Who was deferred lies behind us already.
+            self._position = max(self._position, self._left.popleft())
+
+    def _write(self, window: Window, taken: list[Reader]) -> list[Reader]:
+        """Write the window; whom this returns may be handed over then."""
+        rows = {reader.subscriber_id: self._course.row(reader) for reader in taken}
+        window.hand = [row[:3] for row in (*self._hand.values(), *rows.values())]
+        asked_at = time.monotonic()
+        if not insist(lambda: windows.move(self._batch, window)):
+            # It was told to stop this moment, and nothing was written.
+            self._course.stop()
+            self._leave_aside(len(taken), timezone.now())
+            window.takes_more, window.left_aside = False, self._left_aside
+            return self._write(window, [])
+        self._lease.renewed(asked_at)
+        self._unwritten = []
+        self._hand |= rows
+        return taken
+
+    def _hand_over(self, taken: list[Reader]) -> None:
+        for mailer, messages in self._course.messages(taken).items():
+            self._worker.transports[mailer].take(messages, self._lease.is_ours)
+
+    def _leave(self, window: Window) -> None:
+        if self._course.is_late:
+            insist(lambda: windows.write_off(self._batch, window, Delivery.Reason.EXPIRED))
+        elif self._left or self._trouble:
+            self._release(window)
+        else:
+            insist(lambda: windows.finish(self._batch, window, self._again_at))
+
+    def _release(self, window: Window) -> None:
+        if self._course.gives_way:
+            insist(lambda: windows.give_way(self._batch, window))
+            return
+        rest, words = self._rest(), str(self._trouble or "")
+        insist(lambda: windows.release(self._batch, window, rest, words))
+        if isinstance(self._trouble, SendersFaultError):
+            insist(lambda: self._batch.campaign.pause(words))
+
+    def _rest(self) -> timedelta:
+        """How long the batch lies: as they asked who did not take our mail, else ever longer."""
+        if not isinstance(self._trouble, UnreachableError):
+            return timedelta(seconds=self._wait)
+        rest = pauses.growing(_FIRST_REST, self._batch.attempts, _LONGEST_REST)
+        return min(max(rest, self._trouble.rest or pauses.NONE), pauses.LONGEST)
+
+
+@dataclass
+class _Chosen:
+    """Of a piece: whom to take, whom to skip, and how many of it are dealt with."""
+
+    taken: list[Reader]
+    passed: list[int]
+    seen: int

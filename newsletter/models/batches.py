@@ -1,0 +1,299 @@
+"""How a campaign is divided among workers: ranges of readers, worked on under a lease."""
+
+import random
+import time
+import uuid
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Self
+
+from django.db import models, transaction
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from newsletter import outages
+from newsletter.models.campaigns import Campaign
+from newsletter.models.deliveries import Deferral, Delivery, LedgerRow
+from subscribers.models import Subscription
+
+# A worker that has not renewed its lease for this long is taken for dead.
+LEASE = timedelta(seconds=15)
+# So many crashes without moving on, and a batch is set aside until somebody has looked.
+MOST_FAILURES = 5
+_MOST_ATTEMPTS = 1000
+
+
+class LeaseLostError(RuntimeError):
+    """Another worker has the batch now: whoever learns this hands nothing more over."""
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def cut(self, campaign: Campaign, after: int, edges: list[int]) -> None:
+        """Batches from one id on that end at these; together they leave no id between out.
+
+        They stand in line behind what waits already, one by one between those of others, so two
+        campaigns share the workers fairly. Within a campaign their order is shuffled: one mailbox
+        provider's readers must not come in a row.
+        """
+        next_lot = self._next_lot()
+        lots = [next_lot + place for place in range(1, len(edges) + 1)]
+        random.shuffle(lots)
+        self.bulk_create(
+            Batch(
+                campaign=campaign,
+                first=edge + 1,
+                last=last,
+                position=edge,
+                lot=lot,
+                due_at=campaign.started_at or timezone.now(),
+            )
+            for (edge, last), lot in zip(pairwise([after, *edges]), lots, strict=True)
+        )
+
+    def _next_lot(self) -> float:
+        """The lot of whoever is next: as if the new campaign had waited since then too."""
+        waiting = self.unfinished().filter(campaign__status=Campaign.Status.SENDING)
+        return waiting.aggregate(lot=Min("lot"))["lot"] or 0.0
+
+    def unfinished(self) -> Self:
+        return self.filter(finished_at__isnull=True, set_aside_at__isnull=True)
+
+    def set_aside(self) -> Self:
+        """Crashed whoever worked on it, too often: waits for somebody to say try again."""
+        return self.filter(set_aside_at__isnull=False, finished_at__isnull=True)
+
+    def free(self) -> Self:
+        """Nobody works on it, or who did has been silent for a lease; see newsletter.outages."""
+        free = Q(lease_until__isnull=True)
+        if outages.seconds_without_one() >= LEASE.total_seconds():
+            free |= Q(lease_until__lt=Now())
+        return self.filter(free)
+
+    def ready(self) -> Self:
+        """What a worker may take up now."""
+        return (
+            self.free()
+            .unfinished()
+            .filter(due_at__lte=Now(), campaign__status=Campaign.Status.SENDING)
+        )
+
+    def abandoned(self) -> Self:
+        """Its worker died with readers in hand, whatever the campaign's state."""
+        return self.free().filter(lease_until__isnull=False, finished_at__isnull=True)
+
+    def called_off(self) -> Self:
+        """Of a campaign that was cancelled while it was being sent."""
+        return self.free().filter(
+            finished_at__isnull=True, campaign__status=Campaign.Status.CANCELLED
+        )
+
+    def claim(self) -> "Batch | None":
+        """A batch for this worker alone, until its lease runs out; None if nothing is due.
+
+        The row is locked while it is looked at, rows that others look at are skipped, and the
+        clock is the database's, the one that all workers share.
+        """
+        asked_at = time.monotonic()
+        with transaction.atomic():
+            batch = self._locked(self.ready().order_by("-campaign__is_breaking", "lot"))
+            if batch:
+                batch.claimed_at = asked_at
+                batch._take()
+        return batch
+
+    def settle_abandoned(self) -> None:
+        """Write down whom dead workers had in hand, of campaigns that nobody works on now too."""
+        while self.abandoned().exists():
+            with transaction.atomic():
+                batch = self._locked(self.abandoned().order_by("pk"))
+                if batch is None:
+                    return
+                batch.settle_hand()
+                batch._keep(token=uuid.uuid4(), lease_until=None)
+
+    def write_off_called_off(self, seconds: float) -> None:
+        """Skip who is left of cancelled campaigns, as far as one gets in this time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.called_off().exists():
+            with transaction.atomic():
+                batch = self._locked(self.called_off().order_by("pk"))
+                if batch is None:
+                    return
+                batch.settle_hand()
+                batch.write_off(Delivery.Reason.CANCELLED)
+
+    def _locked(self, batches: Self) -> "Batch | None":
+        return (
+            batches.select_for_update(skip_locked=True, of=("self",))
+            .select_related("campaign__publication")
+            .first()
+        )
+
+
+class Batch(models.Model):
+    """A range of subscriber ids, worked on under a lease. A reader belongs to exactly one."""
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="batches")
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    # Everybody up to here is accounted for, in hand, deferred or left aside.
+    position = models.BigIntegerField()
+    # Taken up in this order: places in one line in which all campaigns stand.
+    lot = models.FloatField()
+    # Who is with the transport at this moment: [subscriber, mailing list, version] each; written
+    # before they are handed over, so that a crash leaves them known.
+    in_hand = models.JSONField(default=list)
+    token = models.UUIDField(default=uuid.uuid4)
+    lease_until = models.DateTimeField(null=True)
+    due_at = models.DateTimeField()
+    # Claims since it last moved on: how long it rests when nobody takes our mail.
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # Readers passed over in this walk who cannot be served yet: it begins again for them.
+    left_aside = models.PositiveIntegerField(default=0)
+    # Crashes of ours since it last moved on; after too many it is set aside, and shown.
+    failures = models.PositiveSmallIntegerField(default=0)
+    set_aside_at = models.DateTimeField(null=True)
+    trouble = models.CharField(max_length=500, blank=True)
+    finished_at = models.DateTimeField(null=True)
+    # When this worker asked for it, by this worker's own clock; not in the row.
+    claimed_at = 0.0
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "batches"
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                condition=Q(finished_at__isnull=True),
+                name="batch_waiting",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id}: {self.first}–{self.last}"
+
+    def change(self, **fields: Any) -> None:
+        """Write to the row if it is still this worker's. Raises LeaseLostError if it is not."""
+        mine = Batch.objects.filter(pk=self.pk, token=self.token)
+        if not mine.update(**fields):
+            raise LeaseLostError(f"batch {self.pk} was taken over")
+
+    def renew(self) -> None:
+        self.change(lease_until=Now() + LEASE)
+
+    def settle_hand(self) -> None:
+        """Nobody can know of those in a dead worker's hand: they are counted, or, if the campaign
+        says so, tried again. The row is locked by the caller."""
+        hand, self.in_hand = self.in_hand, []
+        if not hand:
+            return
+        if self.campaign.if_uncertain == Campaign.IfUncertain.REPEAT:
+            Deferral.objects.put([self._repeated(subscriber) for subscriber, *_ in hand])
+            return
+        lost = [
+            LedgerRow(*row[:3], Delivery.Status.UNCERTAIN, Delivery.Reason.WORKER_LOST)
+            for row in hand
+        ]
+        Delivery.objects.add(self.campaign_id, lost)
+        self.deferrals.filter(subscriber__in=[subscriber for subscriber, *_ in hand]).delete()
+
+    def readers_left(self) -> list[int]:
+        """Whom the walk has not come to yet and of whom nothing is known, in its order."""
+        known = Delivery.objects.filter(
+            campaign_id=self.campaign_id, subscriber_id=OuterRef("subscriber_id")
+        )
+        waiting = self.deferrals.filter(subscriber_id=OuterRef("subscriber_id"))
+        left = self._ahead(self.position).exclude(Exists(known)).exclude(Exists(waiting))
+        return list(left.order_by("subscriber").values_list("subscriber", flat=True).distinct())
+
+    def write_off(self, reason: str) -> None:
+        """Skip everybody of whom nothing is known, and be done. The row is locked by the caller."""
+        Delivery.objects.add(self.campaign_id, self._skipped(reason))
+        self.deferrals.all().delete()
+        self._keep(
+            token=uuid.uuid4(), lease_until=None, set_aside_at=None, finished_at=timezone.now()
+        )
+
+    def fail(self, words: str) -> None:
+        """A walk crashed: another worker may try; too many crashes in a row set it aside."""
+        failures = self.failures + 1
+        aside = {"set_aside_at": Now()} if failures >= MOST_FAILURES else {}
+        self.change(
+            failures=failures,
+            trouble=words[:500],
+            lease_until=None,
+            due_at=Now() + timedelta(seconds=failures),
+            **aside,
+        )
+
+    def learn(self, told: "list[LedgerRow]", returned: list[int]) -> None:
+        """What a worker that lost this batch knows after all of those it had in hand.
+
+        Whoever it never handed over is taken up again, unless the books are closed.
+        """
+        with transaction.atomic():
+            batch = Batch.objects.select_for_update(of=("self",)).get(pk=self.pk)
+            Delivery.objects.settle(batch.campaign_id, told)
+            if not batch.campaign.is_closed:
+                batch._take_back(Delivery.objects.unsettled(batch.campaign_id, returned))
+
+    def _take(self) -> None:
+        """Make it this worker's. A walk that left readers aside begins again, for them."""
+        if self.lease_until:
+            self.failures += 1
+        self.settle_hand()
+        self.attempts = min(self.attempts + 1, _MOST_ATTEMPTS)
+        if self.left_aside:
+            self.position, self.left_aside = self.first - 1, 0
+        self.token = uuid.uuid4()
+        self._keep(
+            token=self.token,
+            lease_until=Now() + LEASE,
+            attempts=self.attempts,
+            failures=self.failures,
+            position=self.position,
+            left_aside=0,
+        )
+
+    def _take_back(self, subscribers: list[int]) -> None:
+        if subscribers:
+            Delivery.objects.filter(
+                campaign_id=self.campaign_id, subscriber_id__in=subscribers
+            ).delete()
+            Deferral.objects.put([self._repeated(subscriber) for subscriber in subscribers])
+            self._keep(finished_at=None, due_at=timezone.now())
+
+    def _keep(self, **fields: Any) -> None:
+        """Write to the row, which the caller has locked; nobody's hand is in it then."""
+        Batch.objects.filter(pk=self.pk).update(in_hand=[], **fields)
+
+    def _repeated(self, subscriber: int) -> Deferral:
+        return Deferral(
+            batch=self,
+            campaign_id=self.campaign_id,
+            subscriber_id=subscriber,
+            attempts=0,
+            due_at=timezone.now(),
+        )
+
+    def _ahead(self, position: int) -> "QuerySet[Subscription]":
+        return self.campaign.periods_at_start().filter(
+            subscriber__gt=position, subscriber__lte=self.last
+        )
+
+    def _skipped(self, reason: str) -> "list[LedgerRow]":
+        versions = dict(self.campaign.versions.current().values_list("mailing_list", "pk"))
+        periods = self._ahead(self.first - 1).order_by().values_list("subscriber")
+        return [
+            LedgerRow(
+                subscriber, mailing_list, versions[mailing_list], Delivery.Status.SKIPPED, reason
+            )
+            for subscriber, mailing_list in periods.annotate(Min("mailing_list"))
+        ]
+
+    def next_visit(self) -> datetime | None:
+        """When the first of its deferred readers is due."""
+        at: datetime | None = self.deferrals.aggregate(at=Min("due_at"))["at"]
+        return at
