@@ -7,6 +7,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from newsletter.models import Campaign, Delivery
+from newsletter.models.parkings import lives_at
 from subscribers.models import Subscription
 
 
@@ -152,3 +153,10 @@ def readers_set_aside(campaign: Campaign) -> int:
         return 0
     audience = _people(campaign.periods_at_start().filter(ranges))
     return audience - campaign.deliveries.filter(ranges).count()
+
+
+def readers_waiting_at(campaign: Campaign, house: str, lists: list[int]) -> int:
+    """How many of these lists have nothing in the ledger yet, at one mailbox provider or domain."""
+    known = campaign.deliveries.filter(subscriber=OuterRef("subscriber"))
+    audience = campaign.periods_at_start().filter(lives_at(house), mailing_list__in=lists)
+    return _people(audience.exclude(Exists(known)))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from newsletter.models.campaigns import Campaign
 from newsletter.models.deliveries import Delivery
-from newsletter.models.parkings import house
+from newsletter.models.parkings import house, lives_at
 from subscribers.addresses import Address
 from subscribers.models import Subscriber, Suppression
 
@@ -103,7 +103,7 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         """What that house took in the same time, as the ledger tells."""
         since = min(bounce.at for bounce in bounces) - _BURST_WITHIN
         return Delivery.objects.filter(
-            _lives_at(bounces[0].house),
+            lives_at(bounces[0].house),
             campaign__in={bounce.campaign_id for bounce in bounces},
             status=Delivery.Status.SENT,
             at__range=(since, now),
@@ -218,13 +218,6 @@ class Bounce(models.Model):
         """For a reader of this address, as the outcome's reader has it."""
         key, *_older = Address(*address.rsplit("@", 1)).suppression_keys()
         return cls(key=key, house=house(mailbox_provider, address), **fields)
-
-
-def _lives_at(house: str) -> Q:
-    """Providers have names without a dot; mail domains have one."""
-    if "." in house:
-        return Q(subscriber__address__endswith=f"@{house}")
-    return Q(subscriber__mailbox_provider=house)
 
 
 def _keys(bounces: list[Bounce]) -> dict[int, str]:

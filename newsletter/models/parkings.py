@@ -17,6 +17,13 @@ def house(mailbox_provider: str, address: str) -> str:
     return address.rpartition("@")[2] if mailbox_provider == "other" else mailbox_provider
 
 
+def lives_at(house: str) -> models.Q:
+    """Of rows with a subscriber. Providers have names without a dot; mail domains have one."""
+    if "." in house:
+        return models.Q(subscriber__address__endswith=f"@{house}")
+    return models.Q(subscriber__mailbox_provider=house)
+
+
 class ParkingQuerySet(models.QuerySet["Parking"]):
     def park(self, mailer: str, house: str, code: str, text: str, now: datetime) -> bool:
         """Leave a house alone for a while, longer each time; False if somebody just did.

@@ -3,13 +3,27 @@
 from dataclasses import dataclass
 
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from newsletter import reports
-from newsletter.models import Campaign
+from newsletter.models import Campaign, Parking
+from newsletter.newsroom.parked import parked
 from newsletter.reports import Progress
+
+# What readers call a Subscriber.mailbox_provider.
+_HOUSES = {
+    "gmail": "Gmail",
+    "microsoft": "Microsoft (Outlook, Hotmail)",
+    "yahoo": "Yahoo",
+    "apple": "Apple (iCloud)",
+    "proton": "Proton",
+    "gmx": "GMX and web.de",
+    "orange": "Orange",
+    "laposte": "La Poste",
+}
 
 
 @dataclass(frozen=True)
@@ -17,8 +31,8 @@ class Band:
     cause: str
     effect: str
     button: str
-    # Where the button posts to, by its name in urls.py.
-    address: str = "newsroom:campaign-resumption"
+    # Where the button posts to.
+    url: str
     is_bad: bool = False
 
 
@@ -32,7 +46,7 @@ def bands(campaign: Campaign, readers: int, progress: Progress | None) -> list[B
         case Campaign.Status.ATTENTION if progress:
             return [_broken(campaign, progress)]
         case Campaign.Status.SENDING:
-            return _set_aside(campaign)
+            return [*_set_aside(campaign), *_parked(campaign)]
     return []
 
 
@@ -42,6 +56,7 @@ def _held(campaign: Campaign, readers: int) -> Band:
         cause=campaign.trouble or _("It is held back."),
         effect=_waiting(readers),
         button=send % {"n": intcomma(readers)},
+        url=_resumption(campaign),
     )
 
 
@@ -50,6 +65,7 @@ def _paused(campaign: Campaign, progress: Progress) -> Band:
         cause=campaign.trouble or _("Paused by the newsroom."),
         effect=" ".join([_have_and_wait(progress), *_past_its_time(campaign)]),
         button=_("Go on"),
+        url=_resumption(campaign),
     )
 
 
@@ -58,6 +74,7 @@ def _broken(campaign: Campaign, progress: Progress) -> Band:
         cause=campaign.trouble or _("Our own program failed, again and again."),
         effect=" ".join([_have_and_wait(progress), *_past_its_time(campaign)]),
         button=_("Try again"),
+        url=_resumption(campaign),
         is_bad=True,
     )
 
@@ -74,8 +91,37 @@ def _set_aside(campaign: Campaign) -> list[Band]:
             cause=cause % {"trouble": trouble or "–"},
             effect=_waiting(reports.readers_set_aside(campaign)),
             button=_("Try again"),
+            url=_resumption(campaign),
         )
     ]
+
+
+def _parked(campaign: Campaign) -> list[Band]:
+    """Mailbox providers that refuse all our mail: everybody else is being served."""
+    return [
+        _refusing(campaign, parking, readers)
+        for parking, readers in parked(campaign)
+        # Of those that nobody here waits for, another campaign's page tells.
+        if readers
+    ]
+
+
+def _refusing(campaign: Campaign, parking: Parking, readers: int) -> Band:
+    house = _HOUSES.get(parking.house, parking.house)
+    answer = f"{parking.code} {parking.text}".strip() or "–"
+    cause = _("%(house)s refuses our mail: %(answer)s") % {"house": house, "answer": answer}
+    at = formats.time_format(parking.until.astimezone(campaign.zone), "H:i")
+    again = _("They are tried again at %(time)s; everybody else gets it meanwhile.")
+    return Band(
+        cause=cause,
+        effect=f"{_waiting(readers)} {again % {'time': at}}",
+        button=_("Try again now"),
+        url=reverse("newsroom:campaign-parking", args=[campaign.pk, parking.pk]),
+    )
+
+
+def _resumption(campaign: Campaign) -> str:
+    return reverse("newsroom:campaign-resumption", args=[campaign.pk])
 
 
 def _waiting(readers: int) -> str:

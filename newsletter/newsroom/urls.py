@@ -32,6 +32,7 @@ urlpatterns = [
     path("campaigns/<int:pk>/replacement/", corrections.replacement, name="campaign-replacement"),
     path("campaigns/<int:pk>/pause/", sending.pause, name="campaign-pause"),
     path("campaigns/<int:pk>/resumption/", sending.resumption, name="campaign-resumption"),
+    path("campaigns/<int:pk>/parkings/<int:parking>/", sending.parking, name="campaign-parking"),
     path("campaigns/<int:pk>/draft/", sending.draft, name="campaign-draft"),
     path("campaigns/<int:pk>/test/", letters.test, name="campaign-test"),
     path("campaigns/<int:pk>/mail/<slug:slug>/", letters.mail, name="campaign-mail"),

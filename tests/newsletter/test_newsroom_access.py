@@ -24,6 +24,7 @@ EXPECTED = {
     "campaign-resumption": 405,
     "campaign-draft": 405,
     "campaign-test": 405,
+    "campaign-parking": 405,
     "article-publication": 405,
     "article-withdrawal": 405,
     "campaign-review": 422,
@@ -32,7 +33,7 @@ EXPECTED = {
 
 def address(pattern: URLPattern, campaign: Campaign) -> str:
     converters = pattern.pattern.converters
-    known = {"slug": "morning-briefing", "pk": campaign.pk}
+    known = {"slug": "morning-briefing", "pk": campaign.pk, "parking": 1}
     if pattern.name == "reader":
         known["pk"] = Subscriber.objects.earliest("pk").pk
     if pattern.name == "list":
@@ -206,5 +207,5 @@ def test_every_record_can_be_looked_at(admin_client, campaign, subscribe):
         for model in ours
     ]
 
-    assert len(ours) == 15
+    assert len(ours) == 17
     assert {answer.status_code for answer in answers} == {200}

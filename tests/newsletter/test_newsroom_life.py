@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from newsletter.content import compile_versions
-from newsletter.models import Article, Campaign, Deferral, Delivery
+from newsletter.models import Article, Campaign, Deferral, Delivery, Parking
 from subscribers.models import Publication, Subscriber
 from tests.newsletter.sending import schedule, start, work
 
@@ -325,6 +325,50 @@ def test_a_batch_that_was_set_aside_is_shown_while_the_others_go_on(desk, url, h
     assert "with some of the readers: KeyError" in page
     assert "2 readers wait." in page
     assert not half_way.batches.set_aside().exists()
+
+
+@pytest.fixture
+def parked(half_way):
+    """Gmail, where ben (uncertain) and cyd (waiting) have their mailboxes, refuses us."""
+    Subscriber.objects.filter(address__regex="^(ben|cyd)").update(mailbox_provider="gmail")
+    half_way.batches.update(left_aside=1, due_at=timezone.now() + timedelta(hours=1))
+    now = timezone.now()
+    Parking.objects.park("default", "gmail", "550", "5.7.1 Likely unsolicited.", now)
+    # Another way of sending, and one at which nobody of this campaign has a mailbox.
+    Parking.objects.park("other", "gmail", "550", "Not ours.", now)
+    Parking.objects.park("default", "laposte", "550", "Nobody's.", now)
+    return Parking.objects.get(mailer="default", house="gmail")
+
+
+def test_a_mailbox_provider_that_refuses_us_is_named_with_how_many_wait(desk, url, parked):
+    page = desk.get(url()).text
+
+    assert "Gmail refuses our mail: 550 5.7.1 Likely unsolicited." in page
+    assert "1 reader waits. They are tried again at" in page
+    assert "Try again now</button>" in page
+    assert "Not ours." not in page
+    assert "Nobody’s." not in page
+
+
+def test_a_mailbox_provider_is_tried_again_at_a_click(desk, url, parked, half_way):
+    address = url("parking", parked.pk)
+
+    first = desk.post(address, follow=True).text
+    again = desk.post(address, follow=True).text
+
+    parked.refresh_from_db()
+    assert parked.until <= timezone.now()
+    assert half_way.batches.get().due_at <= timezone.now() + timedelta(seconds=1)
+    assert "A few readers there are tried now" in first
+    assert "They are being tried again already." in again
+    assert "refuses our mail" not in again
+
+
+def test_readers_at_a_domain_that_refuses_us_are_counted(desk, url, half_way):
+    Parking.objects.park("default", "example.com", "554", "No.", timezone.now())
+
+    assert "example.com refuses our mail: 554 No." in desk.get(url()).text
+    assert "2 readers wait. They are tried again" in desk.get(url()).text
 
 
 def test_held_back_it_names_to_how_many_it_would_go(desk, url, campaign, subscribe):

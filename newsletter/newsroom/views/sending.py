@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.contrib import messages
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from newsletter import reports
 from newsletter.content import ContentError, freeze_versions
-from newsletter.models import Campaign
+from newsletter.models import Campaign, Parking
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
 from newsletter.newsroom.forms import ConfirmedForm, ScheduleForm
@@ -72,6 +73,19 @@ def resumption(request: HttpRequest, pk: int) -> HttpResponse:
     campaign = _campaign(pk)
     if not (campaign.resume() or campaign.put_back()):
         messages.error(request, _("It is not paused any more."))
+    return redirect("newsroom:campaign", pk)
+
+
+@editors_only
+@require_POST
+def parking(request: HttpRequest, pk: int, parking: int) -> HttpResponse:
+    """Try a mailbox provider again at once that refused us: a few readers first."""
+    campaign = _campaign(pk)
+    if Parking.objects.release(parking):
+        campaign.batches.filter(left_aside__gt=0).update(due_at=Now())
+        messages.success(request, _("A few readers there are tried now; if they get it, all do."))
+    else:
+        messages.info(request, _("They are being tried again already."))
     return redirect("newsroom:campaign", pk)
 
 
