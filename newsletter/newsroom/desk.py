@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from newsletter import reports
 from newsletter.content import LIMIT, ContentError, compile_versions, size, unpublished
-from newsletter.models import Batch, Campaign, Delivery, Entry, Version
+from newsletter.models import Batch, Campaign, Delivery, Entry, Parking, Version
 from newsletter.models.campaigns import SEND_FOR
 from newsletter.newsroom.bands import Band, bands
 from newsletter.reports import Progress
@@ -73,11 +73,13 @@ def rows(chosen: Iterable[Campaign]) -> list[Row]:
 
 def troubled() -> list[tuple[Campaign, Band]]:
     """What an editor has to look at, the newest first, each with the worst of it."""
-    aside = Batch.objects.set_aside().values("campaign")
-    wrong = campaigns().filter(~Q(trouble="") | Q(pk__in=aside))
+    wrong = ~Q(trouble="") | Q(pk__in=Batch.objects.set_aside().values("campaign"))
+    if Parking.objects.filter(until__gt=timezone.now()).exists():
+        wrong |= Q(status=Campaign.Status.SENDING)
+    chosen = campaigns().filter(wrong, pk__in=Campaign.objects.booked())
     return [
         (row.campaign, worst)
-        for row in rows(wrong.filter(pk__in=Campaign.objects.booked()))
+        for row in rows(chosen)
         for worst in bands(row.campaign, row.readers or 0, row.progress)[:1]
     ]
 

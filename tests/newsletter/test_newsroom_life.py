@@ -341,8 +341,10 @@ def parked(half_way):
 
 
 def test_a_mailbox_provider_that_refuses_us_is_named_with_how_many_wait(desk, url, parked):
+    listed = desk.get(reverse("newsroom:campaigns")).text
     page = desk.get(url()).text
 
+    assert "Gmail refuses our mail: 550 5.7.1" in listed
     assert "Gmail refuses our mail: 550 5.7.1 Likely unsolicited." in page
     assert "1 reader waits. They are tried again at" in page
     assert "Try again now</button>" in page
