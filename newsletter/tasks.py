@@ -42,8 +42,9 @@ def look_for_due_campaigns() -> None:
     """
     for campaign in Campaign.objects.due():
         campaign.hold() or campaign.start()
-    _call_workers()
     for campaign in Campaign.objects.unplanned():
+        # The first batches need not wait until the others are planned.
+        _call_workers()
         campaign.plan()
     Batch.objects.settle_abandoned()
     Batch.objects.write_off_called_off(_A_WHILE)

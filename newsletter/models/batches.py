@@ -186,6 +186,7 @@ class Batch(models.Model):
     def settle_hand(self) -> None:
         """Nobody can know of those in a dead worker's hand: they are counted, or, if the campaign
         says so, tried again. The row is locked by the caller."""
+        hand: list[tuple[int, int, int]]
         hand, self.in_hand = self.in_hand, []
         if not hand:
             return
@@ -193,8 +194,7 @@ class Batch(models.Model):
             Deferral.objects.put([self._repeated(subscriber) for subscriber, *_ in hand])
             return
         lost = [
-            LedgerRow(*row[:3], Delivery.Status.UNCERTAIN, Delivery.Reason.WORKER_LOST)
-            for row in hand
+            LedgerRow(*ids, Delivery.Status.UNCERTAIN, Delivery.Reason.WORKER_LOST) for ids in hand
         ]
         Delivery.objects.add(self.campaign_id, lost)
         self.deferrals.filter(subscriber__in=[subscriber for subscriber, *_ in hand]).delete()

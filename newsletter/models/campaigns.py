@@ -1,6 +1,7 @@
 """One sending of articles to lists, and the wording that was frozen for it."""
 
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -235,8 +236,8 @@ class Campaign(models.Model):
             if not list(unplanned.select_for_update(skip_locked=True).values_list("pk")):
                 return False
             self.refresh_from_db()
-            self._cut([*self._edges(), LAST_ID])
             self.audience = self._count_audience()
+            self._cut([*self._edges(), LAST_ID] if self.audience else [])
             self.save(update_fields=["audience"])
         return True
 
@@ -461,17 +462,9 @@ class Campaign(models.Model):
 
     def _first_edges(self) -> list[int]:
         """Where the first batches end: found by a few steps along an index, however long it is."""
-        ends = [self._place(place) for place in _FIRST_PLACES]
+        lists = [self.periods_at_start().filter(mailing_list=one) for one in self._lists()]
+        ends = takewhile(bool, (_end_of(lists, place) for place in _FIRST_PLACES))
         return sorted({end for end in ends if end})
-
-    def _place(self, place: int) -> int | None:
-        """An id with so many readers before it on one list, and no more than that on any."""
-        found: list[int] = []
-        for mailing_list in self._lists():
-            readers = self.periods_at_start().filter(mailing_list=mailing_list)
-            ids = readers.order_by("subscriber").values_list("subscriber", flat=True)
-            found += ids[place : place + 1]
-        return min(found, default=None)
 
     def _cut(self, edges: list[int]) -> None:
         if edges:
@@ -511,3 +504,12 @@ class Campaign(models.Model):
             "%(count)d readers are not accounted for.",
             missing,
         ) % {"count": missing}
+
+
+def _end_of(lists: list[QuerySet[Subscription]], place: int) -> int | None:
+    """An id with so many readers before it on one of the lists, and no more than that on any."""
+    found: list[int] = []
+    for periods in lists:
+        ids = periods.order_by("subscriber").values_list("subscriber", flat=True)
+        found += ids[place : place + 1]
+    return min(found, default=None)

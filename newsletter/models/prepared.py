@@ -14,7 +14,7 @@ _STAND_IN = -1
 
 
 @ForeignKey.register_lookup
-class Among(Lookup):  # type: ignore[type-arg]
+class Among(Lookup):
     """`__in` with all values in one parameter, so that the statement is the same for any number."""
 
     lookup_name = "among"

@@ -24,6 +24,7 @@ def schedule(campaign, due_at=None):
 def start(campaign, due_at=None):
     schedule(campaign, due_at)
     assert campaign.start()
+    campaign.plan()
     return campaign
 
 

@@ -56,9 +56,21 @@ def during(monkeypatch):
 
 
 @pytest.fixture
-def one_at_a_time(monkeypatch):
-    """A transport that has one reader in hand."""
-    monkeypatch.setattr(StockTransport, "in_hand", 1)
+def after_the_first_message(monkeypatch):
+    """Call it with a function: it happens in the transport's thread, when one message is away."""
+
+    def after_the_first_message(happens):
+        usual, still_to_come = StockTransport.hand_over, [happens]
+
+        def hand_over(transport, messages):
+            for outcome in usual(transport, messages):
+                yield outcome
+                if still_to_come:
+                    still_to_come.pop()()
+
+        monkeypatch.setattr(StockTransport, "hand_over", hand_over)
+
+    return after_the_first_message
 
 
 def send_one_batch():
@@ -171,7 +183,8 @@ def test_a_dead_workers_hand_is_settled_whatever_the_campaigns_state(campaign, b
 
     look_for_due_campaigns()
 
-    assert progress(campaign) == Progress(audience=10, uncertain=1)
+    rest = {"skipped": 9} if status == "cancelled" else {}
+    assert progress(campaign) == Progress(audience=10, uncertain=1, **rest)
     assert Batch.objects.get().in_hand == []
 
 
@@ -294,18 +307,18 @@ def test_a_worker_that_slept_past_its_lease_hands_nothing_over(campaign, briefin
 
 
 def test_a_worker_that_falls_asleep_with_readers_in_hand_gives_back_the_rest(
-    campaign, briefing, mailoutbox, during, monkeypatch
+    campaign, briefing, mailoutbox, after_the_first_message, monkeypatch
 ):
     """It looks at its own clock before each message, not only before each window."""
     confirmed_readers(4, briefing)
     start(campaign)
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 16)
-    during(lambda: monkeypatch.setattr(leases, "time", later))
+    after_the_first_message(lambda: monkeypatch.setattr(leases, "time", later))
 
     send_one_batch()
 
     assert len(mailoutbox) == progress(campaign).sent == 1
-    assert campaign.deferrals.filter(attempts=0).count() == 3
+    assert campaign.batches.get().left_aside == 3
     monkeypatch.setattr(leases, "time", time)
     bring_forward(campaign)
     work()
@@ -369,15 +382,18 @@ class _Connected:
     """A test runs in a transaction, in which nobody may insist."""
 
     in_atomic_block = False
-    vendor = connection.vendor
 
     def close(self):
         pass
 
+    def __getattr__(self, name):
+        return getattr(connection, name)
+
 
 def test_a_million_that_cannot_be_mailed_are_passed_over_in_pieces(
-    campaign, briefing, django_assert_max_num_queries
+    campaign, briefing, monkeypatch, django_assert_max_num_queries
 ):
+    monkeypatch.setattr(campaigns_module, "_FIRST_PLACES", [])
     people = confirmed_readers(1500, briefing)
     Suppression.objects.bulk_create(
         Suppression(key=person.suppression_key, scope="everything", reason="complained")
