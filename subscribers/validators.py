@@ -14,12 +14,17 @@ _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 def plain_line(text: str) -> str:
     """The text as one line that is safe in a header: controls become spaces, overrides go."""
+    # What is printable holds neither, and nearly everything is.
+    spaced = text if text.isprintable() else _spaced(text)
+    return " ".join(unicodedata.normalize("NFC", spaced).split())
+
+
+def _spaced(text: str) -> str:
     kept = (character for character in text if character not in _BIDI_CONTROLS)
-    spaced = (
+    return "".join(
         " " if unicodedata.category(character) in _NOT_IN_A_LINE else character
         for character in kept
     )
-    return " ".join(unicodedata.normalize("NFC", "".join(spaced)).split())
 
 
 def plain_text(text: str) -> str:

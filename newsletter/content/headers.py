@@ -4,6 +4,7 @@ Python's own policies encode long List-Unsubscribe addresses, which mailbox prov
 """
 
 import re
+import string
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from email.header import decode_header, make_header
@@ -15,7 +16,11 @@ FOLD = "\r\n "
 _LINE = 78
 # With room for the longest name of a field before the first word.
 _WORD = 60
-_PLAIN = re.compile(rb"[A-Za-z0-9!*+/-]")
+_ROOM = _WORD - len("=?utf-8?q??=")
+_PLAIN = set(f"{string.ascii_letters}{string.digits}!*+/-")
+# How each byte is written in the encoding "Q".
+_Q = [chr(byte) if chr(byte) in _PLAIN else f"={byte:02X}" for byte in range(256)]
+_Q[0x20] = "_"
 
 
 def unstructured(name: str, text: str) -> str:
@@ -69,21 +74,25 @@ def _quoted(text: str) -> str:
 
 def encoded_words(text: str) -> str:
     """The text as encoded words, folded; no word is longer than 75, none splits a character."""
-    latin = sum(character.isascii() for character in text) * 2 > len(text)
+    latin = len(text.encode("ascii", "ignore")) * 2 > len(text)
     letter, encode = ("q", _q) if latin else ("b", _b)
-    return FOLD.join(f"=?utf-8?{letter}?{encode(part)}?=" for part in _parts(text, encode))
+    return FOLD.join([f"=?utf-8?{letter}?{part}?=" for part in _parts(text, encode)])
 
 
-def _parts(text: str, encode: Callable[[str], str]) -> Iterator[str]:
-    room = _WORD - len("=?utf-8?q??=")
+def _parts(text: str, encode: Callable[[str], str]) -> list[str]:
+    """The text encoded, in as many parts as it needs: a name nearly always in one."""
+    whole = encode(text)
+    return [whole] if len(whole) <= _ROOM else list(_cut(text, encode))
+
+
+def _cut(text: str, encode: Callable[[str], str]) -> Iterator[str]:
     part = ""
     for character in text:
-        if len(encode(part + character)) > room:
-            yield part
+        if len(encode(part + character)) > _ROOM:
+            yield encode(part)
             part = ""
         part += character
-    if part:
-        yield part
+    yield encode(part)
 
 
 def _b(text: str) -> str:
@@ -91,10 +100,9 @@ def _b(text: str) -> str:
 
 
 def _q(text: str) -> str:
-    return "".join(
-        "_" if byte == 0x20 else chr(byte) if _PLAIN.match(bytes([byte])) else f"={byte:02X}"
-        for byte in text.encode()
-    )
+    if text.isalnum() and text.isascii():
+        return text
+    return "".join([_Q[byte] for byte in text.encode()])
 
 
 def _folded(name: str, text: str) -> str:

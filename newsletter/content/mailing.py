@@ -62,17 +62,18 @@ class Mailing:
         compiled = bytes(version.message)
         self._campaign_id = version.campaign_id
         self._bounce_domain = sender.bounce_domain if sender else ""
-        self._message = _Form(compiled.decode(), _in_message)
-        self._subject = _Form(version.subject, _as_text)
-        self._text = _Form(version.text, _as_text)
-        self._html = _Form(version.html, _as_html)
+        self._message = _Form(compiled.decode(), _WRITTEN)
+        self._smtp_message = _Form(_stuffed(compiled).decode(), _WRITTEN)
+        self._subject = _Form(version.subject, _AS_TEXT)
+        self._text = _Form(version.text, _AS_TEXT)
+        self._html = _Form(version.html, _AS_HTML)
         # From the frozen message, not from rows that may have changed since.
         fields = list(_fields(compiled.partition(b"\r\n\r\n")[0].decode()))
         name, self._address = headers.read_named(dict(fields)["From"])
         self._sender = headers.unencoded(name, self._address)
         self._domain = self._address.rpartition("@")[2]
         self._headers = [
-            (name, _Form(value, _as_text))
+            (name, _Form(value, _AS_TEXT))
             for name, value in fields
             if name.lower() not in _BUILT_BY_PROVIDERS
         ]
@@ -83,6 +84,14 @@ class Mailing:
         Raises AddressError if the address cannot stand in a header.
         """
         return self._message.filled(self._values(reader, at)).encode()
+
+    def smtp_message(self, reader: Reader, at: datetime) -> bytes:
+        """The same as it goes over the wire: leading dots doubled (MSG-02), and the last dot.
+
+        The dots were doubled once, when the mailing was made: what is filled in begins no line
+        with a dot.
+        """
+        return self._smtp_message.filled(self._values(reader, at)).encode()
 
     def parts(self, reader: Reader, at: datetime) -> Parts:
         """The same message in pieces. Raises AddressError as `message` does."""
@@ -121,7 +130,7 @@ class Mailing:
             Purpose.UNSUBSCRIBE, reader.subscriber_id, reader.mailing_list_id, self._campaign_id
         )
         return (
-            _plain(reader.name),
+            plain_line(reader.name),
             address,
             f"{local[0]}•••@{domain}",
             unsubscribe,
@@ -133,9 +142,8 @@ class Mailing:
 class _Form:
     """Content cut at its slots. Filling is joining: what is filled in is not looked at again."""
 
-    def __init__(self, content: str, write: "Callable[[Marker, str], str]") -> None:
+    def __init__(self, content: str, writers: "dict[Place, _Write]") -> None:
         pieces = slots.split(content)
-        self._write = write
         self._pieces = [piece if isinstance(piece, str) else "" for piece in pieces]
         places: dict[Marker, list[int]] = {}
         for index, piece in enumerate(pieces):
@@ -143,48 +151,49 @@ class _Form:
                 places.setdefault(piece, []).append(index)
         # A slot that stands in several places alike is written once.
         self._open = [
-            (marker, _PLACE_OF[marker.slot], indexes) for marker, indexes in places.items()
+            (writers[marker.place], _PLACE_OF[marker.slot], marker.fallback, indexes)
+            for marker, indexes in places.items()
         ]
 
     def filled(self, values: _Values) -> str:
         pieces = self._pieces.copy()
-        for marker, value, indexes in self._open:
-            written = self._write(marker, values[value] or marker.fallback)
+        for write, value, fallback, indexes in self._open:
+            written = write(values[value] or fallback)
             for index in indexes:
                 pieces[index] = written
         return "".join(pieces)
 
 
-def _in_message(marker: Marker, value: str) -> str:
-    match marker.place:
-        case Place.HEADER:
-            return headers.encoded_words(value)
-        case Place.HTML:
-            return _quoted_printable(_as_html(marker, value))
-        case Place.TEXT:
-            return _quoted_printable(value)
-        case Place.VERBATIM:
-            return value
-
-
-def _as_text(marker: Marker, value: str) -> str:
+def _as_it_is(value: str) -> str:
     return value
 
 
-def _as_html(marker: Marker, value: str) -> str:
-    return escape(value)
-
-
-def _quoted_printable(value: str) -> str:
-    """As it stands if nothing in it is to be written otherwise: tokens, and most names."""
+def _in_text(value: str) -> str:
+    """Quoted-printable: as it stands if that changes nothing, as in tokens and most names."""
     if value.isalnum() and value.isascii() and len(value) < mime.LONGEST_LINE:
         return value
-    return mime.quoted_printable(value).decode()
+    return mime.without_leading_dots(value).decode()
 
 
-def _plain(name: str) -> str:
-    """Most names are one line of plain letters as they are; asking that is cheaper."""
-    return name if name.isalpha() and name.isascii() else plain_line(name)
+def _in_html(value: str) -> str:
+    return _in_text(escape(value))
+
+
+type _Write = Callable[[str], str]
+_WRITTEN: dict[Place, _Write] = {
+    Place.VERBATIM: _as_it_is,
+    Place.HEADER: headers.encoded_words,
+    Place.TEXT: _in_text,
+    Place.HTML: _in_html,
+}
+# Who builds the MIME himself encodes as well.
+_AS_TEXT: dict[Place, _Write] = dict.fromkeys(Place, _as_it_is)
+_AS_HTML: dict[Place, _Write] = dict.fromkeys(Place, escape)
+
+
+def _stuffed(message: bytes) -> bytes:
+    """As SMTP sends it (MSG-02). Headers begin with no dot."""
+    return message.replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
 
 @lru_cache(maxsize=16)

@@ -42,6 +42,15 @@ def quoted_printable(text: str) -> bytes:
     return written[:cut] + SOFT_BREAK + written[cut:]
 
 
+def without_leading_dots(text: str) -> bytes:
+    """A stretch none of whose lines has to be stuffed for SMTP (MSG-02)."""
+    written = quoted_printable(text)
+    if not (b"\n." in written or written.startswith(b".")):
+        return written
+    # What no mail may hold stands for the dots while the lines are broken.
+    return quoted_printable(text.replace(".", "\0")).replace(b"=00", b"=2E")
+
+
 def _part(boundary: str, subtype: str, body: bytes) -> bytes:
     head = (
         f"--{boundary}\r\n"

@@ -120,3 +120,30 @@ def test_quoted_printable_leaves_room_for_the_soft_break(length, end):
     written = mime.quoted_printable("x" * length + end)
 
     assert all(len(line) <= 76 for line in (written + mime.SOFT_BREAK).split(b"\r\n"))
+
+
+@keep_fixtures
+@given(body=texts, name=texts, address=st.sampled_from(["ann@example.com", ".ann@example.com"]))
+def test_over_smtp_goes_the_same_message_with_its_dots_doubled(
+    campaign, article, briefing, body, name, address
+):
+    article.body = f"<p>.. {{{{ name }}}}</p><p>.{escape(body)}</p><p>{{{{ name }}}}</p>"
+    article.save()
+    [version] = compile_versions(campaign)
+    mailing, reader = Mailing(version), Reader(7, address, f".{name}", briefing.pk)
+
+    sent = mailing.smtp_message(reader, AT)
+
+    assert sent == mailing.message(reader, AT).replace(b"\r\n.", b"\r\n..") + b".\r\n"
+
+
+@given(text=texts.map(slots.cleaned))
+def test_a_stretch_without_leading_dots_is_read_back(text):
+    text = f".{text}".replace("é", "\n..")
+
+    written = mime.without_leading_dots(text)
+
+    assert quopri.decodestring(written).decode().replace("\r\n", "\n") == text
+    assert not any(line.startswith(b".") for line in written.split(b"\r\n"))
+    assert all(len(line) <= 76 for line in written.split(b"\r\n"))
+    assert len(written.split(b"\r\n")[-1]) <= 75
