@@ -7,6 +7,7 @@ survive whatever mail programs do to links (no `-`, `_`, `=` or trailing punctua
 import binascii
 import enum
 import hashlib
+from collections.abc import Callable
 from functools import cache
 
 from cryptography.exceptions import InvalidTag
@@ -36,8 +37,17 @@ class BadTokenError(ValueError):
 
 def sign(purpose: Purpose, *numbers: int) -> str:
     """A token that stands for these numbers (non-negative) under the newest link key."""
-    plain = b"".join([_packed(number) for number in numbers])
-    return _encoded(_cipher(settings.LINK_KEYS[0], purpose).encrypt(plain, None))
+    return signer(purpose)(*numbers)
+
+
+def signer(purpose: Purpose) -> Callable[..., str]:
+    """What signs for this purpose, under the link key that is the newest now: for many tokens."""
+    encrypt = _cipher(settings.LINK_KEYS[0], purpose).encrypt
+
+    def signed(*numbers: int) -> str:
+        return _encoded(encrypt(b"".join([_packed(number) for number in numbers]), None))
+
+    return signed
 
 
 def read(purpose: Purpose, token: str) -> tuple[int, ...]:

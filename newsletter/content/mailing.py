@@ -61,6 +61,9 @@ class Mailing:
         sender = version.mailing_list.effective_sender
         compiled = bytes(version.message)
         self._campaign_id = version.campaign_id
+        self._sign_unsubscribe = tokens.signer(Purpose.UNSUBSCRIBE)
+        self._sign_bounce = tokens.signer(Purpose.BOUNCE)
+        self._sign_message = tokens.signer(Purpose.MESSAGE)
         self._bounce_domain = sender.bounce_domain if sender else ""
         self._message = _Form(compiled.decode(), _WRITTEN)
         self._smtp_message = _Form(_stuffed(compiled).decode(), _WRITTEN)
@@ -108,7 +111,7 @@ class Mailing:
         """Where bounces go: the reader's own address at the bounce domain, if there is one."""
         if not self._bounce_domain:
             return self._address
-        token = tokens.sign(Purpose.BOUNCE, reader.subscriber_id, self._campaign_id)
+        token = self._sign_bounce(reader.subscriber_id, self._campaign_id)
         return f"b+{token}@{self._bounce_domain}"
 
     def message_id(self, reader: Reader) -> str:
@@ -118,7 +121,7 @@ class Mailing:
         """
         if not reader.subscriber_id:
             return f"<{secrets.token_hex(16)}@{self._domain}>"
-        token = tokens.sign(Purpose.MESSAGE, reader.subscriber_id, self._campaign_id)
+        token = self._sign_message(reader.subscriber_id, self._campaign_id)
         return f"<{token}@{self._domain}>"
 
     def _values(self, reader: Reader, at: datetime) -> _Values:
@@ -126,14 +129,12 @@ class Mailing:
         if not _ADDRESS.fullmatch(address):
             raise AddressError(f"{address!r} cannot stand in a header.")
         local, _at, domain = address.rpartition("@")
-        unsubscribe = tokens.sign(
-            Purpose.UNSUBSCRIBE, reader.subscriber_id, reader.mailing_list_id, self._campaign_id
-        )
+        numbers = reader.subscriber_id, reader.mailing_list_id, self._campaign_id
         return (
             plain_line(reader.name),
             address,
             f"{local[0]}•••@{domain}",
-            unsubscribe,
+            self._sign_unsubscribe(*numbers),
             _date(int(at.timestamp())),
             self.message_id(reader),
         )
@@ -172,11 +173,17 @@ def _in_text(value: str) -> str:
     """Quoted-printable: as it stands if that changes nothing, as in tokens and most names."""
     if value.isalnum() and value.isascii() and len(value) < mime.LONGEST_LINE:
         return value
+    return _quoted_printable(value)
+
+
+# What stands in one part of a message mostly stands in the other too.
+@lru_cache(maxsize=16)
+def _quoted_printable(value: str) -> str:
     return mime.without_leading_dots(value).decode()
 
 
 def _in_html(value: str) -> str:
-    return _in_text(escape(value))
+    return _in_text(value if value.isalnum() else escape(value))
 
 
 type _Write = Callable[[str], str]
