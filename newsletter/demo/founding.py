@@ -12,8 +12,8 @@ from django.utils import timezone
 from newsletter.content import compile_versions
 from newsletter.demo import paper
 from newsletter.models import Article, Batch, Campaign, Delivery, Entry, Version
-from newsletter.models.campaigns import LAST_ID
 from newsletter.models.deliveries import LedgerRow
+from newsletter.models.planning import LAST_ID
 from subscribers.addresses import Address
 from subscribers.models import (
     Consent,

@@ -1,18 +1,18 @@
 """One sending of articles to lists, and the wording that was frozen for it."""
 
 from datetime import datetime, timedelta
-from itertools import takewhile
 from typing import Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Count, Q, QuerySet, When, Window
-from django.db.models.functions import DenseRank, Greatest, Mod, Now
+from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from newsletter.models import planning
 from newsletter.models.articles import Article
 from newsletter.models.versions import Version
 from newsletter.wall_time import Hour
@@ -23,11 +23,6 @@ from subscribers.validators import validate_plain_line, validate_time_zone
 SEND_FOR = timedelta(hours=12)
 # A start missed by less, because everything was down, is made up for; later it asks (SND-08).
 GRACE = timedelta(hours=1)
-# Readers in a batch: some seconds' work, and a million readers are five hundred rows.
-BATCH = 2000
-# The first batches are cut before the others are planned, and end before these places.
-_FIRST_PLACES = [500, 1000, 2000, 3000]
-LAST_ID = 2**63 - 1
 _TOTALS = ["sent", "failed", "skipped", "uncertain"]
 # What an editor decides with the slot, stored when it is booked.
 _DECIDED = [
@@ -221,7 +216,7 @@ class Campaign(models.Model):
             if not due.update(status=self.Status.SENDING, started_at=Now(), trouble=""):
                 return False
             self.refresh_from_db()
-            edges = self._first_edges()
+            edges = planning.first_edges(self.periods_at_start(), self._lists())
             self._cut(edges) if edges else self.plan()
         return True
 
@@ -237,7 +232,8 @@ class Campaign(models.Model):
                 return False
             self.refresh_from_db()
             self.audience = self._count_audience()
-            self._cut([*self._edges(), LAST_ID] if self.audience else [])
+            edges = planning.edges(self.periods_at_start(), self.planned_to)
+            self._cut(edges if self.audience else [])
             self.save(update_fields=["audience"])
         return True
 
@@ -460,25 +456,11 @@ class Campaign(models.Model):
         for total in _TOTALS:
             setattr(self, total, known.get(total, 0))
 
-    def _first_edges(self) -> list[int]:
-        """Where the first batches end: found by a few steps along an index, however long it is."""
-        lists = [self.periods_at_start().filter(mailing_list=one) for one in self._lists()]
-        ends = takewhile(bool, (_end_of(lists, place) for place in _FIRST_PLACES))
-        return sorted({end for end in ends if end})
-
     def _cut(self, edges: list[int]) -> None:
         if edges:
             self.batches.cut(self, self.planned_to, edges)
             self.planned_to = edges[-1]
             self.save(update_fields=["planned_to"])
-
-    def _edges(self) -> list[int]:
-        """The ids of every BATCH-th reader of those for whom no batch is cut yet."""
-        rank = Window(DenseRank(), order_by="subscriber")
-        readers = self.periods_at_start().filter(subscriber__gt=self.planned_to)
-        ranked = readers.annotate(past=Mod(rank, BATCH)).filter(past=0)
-        edges = ranked.order_by("subscriber").values_list("subscriber", flat=True)
-        return list(edges.distinct())
 
     def _unfinished(self) -> str:
         aside = self.batches.filter(set_aside_at__isnull=False, finished_at__isnull=True).count()
@@ -504,12 +486,3 @@ class Campaign(models.Model):
             "%(count)d readers are not accounted for.",
             missing,
         ) % {"count": missing}
-
-
-def _end_of(lists: list[QuerySet[Subscription]], place: int) -> int | None:
-    """An id with so many readers before it on one of the lists, and no more than that on any."""
-    found: list[int] = []
-    for periods in lists:
-        ids = periods.order_by("subscriber").values_list("subscriber", flat=True)
-        found += ids[place : place + 1]
-    return min(found, default=None)

@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from newsletter.models import Batch, Campaign, Delivery
-from newsletter.models import campaigns as campaigns_module
+from newsletter.models import Batch, Campaign, Delivery, planning
 from newsletter.reports import Progress, progress, skipped
 from newsletter.tasks import look_for_due_campaigns
 from subscribers.models import Evidence, Subscription, Suppression
@@ -133,7 +132,7 @@ def test_a_campaign_to_suppressed_addresses_ends_cleanly(campaign, briefing):
 
 
 def test_readers_are_cut_into_ranges_that_leave_nobody_out(campaign, briefing, monkeypatch):
-    monkeypatch.setattr(campaigns_module, "BATCH", 10)
+    monkeypatch.setattr(planning, "BATCH", 10)
     confirmed_readers(35, briefing)
     start(campaign)
 
@@ -146,7 +145,7 @@ def test_readers_are_cut_into_ranges_that_leave_nobody_out(campaign, briefing, m
 def test_planning_takes_the_same_few_queries_whatever_the_audience(
     campaign, briefing, monkeypatch, django_assert_max_num_queries
 ):
-    monkeypatch.setattr(campaigns_module, "BATCH", 10)
+    monkeypatch.setattr(planning, "BATCH", 10)
     confirmed_readers(500, briefing)
     schedule(campaign)
 
