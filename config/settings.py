@@ -181,6 +181,8 @@ EMAIL_URL = env.text("EMAIL_URL")
 LOCAL_MAILBOX = DATA / "mailbox"
 # Whether the server that takes our mail offers SMTPUTF8 (RFC 6531); addresses need it or not.
 SMTPUTF8 = env.yes("SMTPUTF8", False)
+# How many connections a worker keeps to that server, at most.
+SMTP_CONNECTIONS = env.count("SMTP_CONNECTIONS", 16)
 
 ANYMAIL = env.anymail()
 

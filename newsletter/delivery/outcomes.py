@@ -1,14 +1,19 @@
 """What a transport is given, and what it answers."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import enum
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from newsletter.content import Mailing, Reader
+from newsletter.delivery import faults
 from newsletter.delivery.faults import Fault
-from newsletter.models import Delivery
 from subscribers.addresses import AddressError
+
+logger = logging.getLogger(__name__)
 
 
 class TransportError(Exception):
@@ -27,8 +32,7 @@ class UnreachableError(TransportError):
         self.rest = rest
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A wording, and the reader it is to be filled for."""
 
     mailing: Mailing
@@ -36,43 +40,102 @@ class Message:
     campaign_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one message: `status` None is a deferral."""
+class Fate(enum.Enum):
+    """What became of one message, as its answer tells."""
 
+    SENT = "sent"
+    NO_MAILBOX = "no mailbox"  # The recipient's: failed for good, a hard bounce.
+    FAILED = "failed"  # The recipient's, this time: failed, and nothing is held against them.
+    REFUSED = "refused"  # Policy (5.7.x): tried once more; many of these are the sender's fault.
+    DEFERRED = "deferred"  # The provider's: not now.
+    UNCERTAIN = "uncertain"  # It may have gone out.
+    RETURNED = "returned"  # Never handed over: back to the batch, as if never taken.
+
+
+class Outcome(NamedTuple):
     reader: Reader
-    status: Delivery.Status | None
+    fate: Fate
+    # The raw answer: "550 5.1.1", and its words.
     code: str = ""
     text: str = ""
     provider_id: str = ""
+    # How long they asked us to wait.
     rest: timedelta | None = None
 
 
+class Outbox:
+    """Where transports put outcomes, from threads of their own; one for all of a worker."""
+
+    def __init__(self) -> None:
+        self._items: deque[Outcome | BaseException] = deque()
+        self._ready = threading.Event()
+        self._enough = 1
+
+    def put(self, item: Outcome | BaseException) -> None:
+        """An outcome; a TransportError, about all; or a crash, for whoever waits to die of."""
+        self._items.append(item)
+        if len(self._items) >= self._enough:
+            self._ready.set()
+
+    def collect(self, enough: int, within: float) -> list[Outcome | BaseException]:
+        """What came: so many as are enough, or as came within these seconds."""
+        self._ready.clear()
+        self._enough = enough
+        if len(self._items) < enough:
+            self._ready.wait(within)
+        items = []
+        while self._items:
+            items.append(self._items.popleft())
+        return items
+
+
 class Transport(Protocol):
-    """How mail leaves. One belongs to one thread, and keeps its connection until closed."""
+    """How mail leaves: takes messages, and puts exactly one outcome for each into its outbox.
+
+    One belongs to one worker thread, works in a thread of its own, and keeps its connections
+    until closed.
+    """
 
     # How many readers are with it at once: what a crash leaves uncertain, at most.
     in_hand: int
 
-    def hand_over(self, messages: Iterable[Message]) -> Iterator[Outcome]:
-        """An outcome for each message, in any order.
+    def take(self, messages: list[Message], is_ours: Callable[[], bool]) -> None:
+        """Begin to hand these over, and return at once.
 
-        It takes the next message only when it is about to hand it over, so that whoever
-        provides them can stop. Raises TransportError when it can go on with none of the rest;
-        whatever has no outcome then was not handed over.
+        `is_ours` is asked from the transport's thread before each final dot or call: once it
+        says no, messages are RETURNED. Where it can go on with none, the TransportError goes into
+        the outbox first, then RETURNED for all that it still has; the next `take` tries anew.
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Hang up. The worker has waited for all outcomes before."""
+        ...
+
+
+_FATES = {
+    Fault.NO_MAILBOX: Fate.NO_MAILBOX,
+    Fault.RECIPIENT: Fate.FAILED,
+    Fault.POLICY: Fate.REFUSED,
+    Fault.PROVIDER: Fate.DEFERRED,
+    Fault.UNKNOWN: Fate.UNCERTAIN,
+}
 
 
 def sent(reader: Reader, provider_id: str = "") -> Outcome:
-    return Outcome(reader, Delivery.Status.SENT, provider_id=provider_id)
+    return Outcome(reader, Fate.SENT, provider_id=provider_id[:200])
 
 
-def unwritable(reader: Reader, error: AddressError) -> Outcome:
-    """An address that no header can hold is that reader's failure, and stops nobody else."""
-    return Outcome(reader, Delivery.Status.FAILED, "address", str(error))
+def returned(reader: Reader) -> Outcome:
+    return Outcome(reader, Fate.RETURNED)
+
+
+def unwritable(reader: Reader, error: Exception) -> Outcome:
+    """A message that cannot be filled is that reader's failure, and stops nobody else."""
+    if isinstance(error, AddressError):
+        return Outcome(reader, Fate.FAILED, "address", str(error))
+    logger.error("Nothing could be written to reader %s.", reader.subscriber_id, exc_info=error)
+    return Outcome(reader, Fate.FAILED, "content", f"{type(error).__name__}: {error}")
 
 
 def judged(
@@ -80,14 +143,11 @@ def judged(
 ) -> Outcome:
     """What an answer comes to for this reader. Raises TransportError where it is about all."""
     words = f"{code} {text}".strip()
+    rest = rest or faults.rest_in(text)
     match fault:
         case Fault.SENDER:
             raise SendersFaultError(words)
         case Fault.EVERYBODY:
             raise UnreachableError(words, rest)
-        case Fault.RECIPIENT:
-            return Outcome(reader, Delivery.Status.FAILED, code, text)
-        case Fault.PROVIDER:
-            return Outcome(reader, None, code, text, rest=rest)
-        case Fault.UNKNOWN:
-            return Outcome(reader, Delivery.Status.UNCERTAIN, code, text)
+        case _:
+            return Outcome(reader, _FATES[fault], code, text, rest=rest)

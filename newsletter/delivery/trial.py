@@ -5,15 +5,17 @@ import copy
 from django.utils.translation import gettext as _
 
 from newsletter.content import Mailing, Reader, compile_versions
-from newsletter.delivery.outcomes import Message, Outcome, TransportError
-from newsletter.delivery.wordings import mailer
+from newsletter.delivery.outcomes import Fate, Message, Outbox, Outcome, TransportError
+from newsletter.delivery.sending import mailer
 from newsletter.delivery.transports import Transports
-from newsletter.models import Campaign, Delivery, Version
+from newsletter.models import Campaign, Version
 from subscribers import addresses
 from subscribers.models import Suppression
 
 # Signed into the links in place of a subscriber: nobody's.
 _NOBODY = 0
+# Seconds between looks; an outcome wakes us at once.
+_WAIT = 60
 
 
 def send_test(campaign: Campaign, address: str) -> None:
@@ -45,9 +47,24 @@ def _subject(campaign: Campaign) -> str:
 def _send(version: Version, recipient: str, transports: Transports) -> None:
     reader = Reader(_NOBODY, recipient, "", version.mailing_list_id)
     message = Message(Mailing(version), reader, version.campaign_id)
-    for outcome in transports[mailer(version)].hand_over([message]):
-        if outcome.status != Delivery.Status.SENT:
-            raise TransportError(_words(outcome))
+    transports[mailer(version)].take([message], _is_ours)
+    outcome = _first(transports.outbox)
+    if outcome.fate is not Fate.SENT:
+        raise TransportError(_words(outcome))
+
+
+def _is_ours() -> bool:
+    """Nobody else sends a test mail."""
+    return True
+
+
+def _first(outbox: Outbox) -> Outcome:
+    """Transports give up by themselves, with an outcome or with an error."""
+    while not (items := outbox.collect(1, _WAIT)):
+        pass
+    if isinstance(items[0], BaseException):
+        raise items[0]
+    return items[0]
 
 
 def _words(outcome: Outcome) -> str:

@@ -7,8 +7,9 @@ from anymail.backends.base import AnymailBaseBackend
 from django.core.mail import mailers
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
-from newsletter.delivery.outcomes import Transport
+from newsletter.delivery.outcomes import Outbox, Transport
 from newsletter.delivery.transports.anymail import AnymailTransport
+from newsletter.delivery.transports.in_turn import InTurn
 from newsletter.delivery.transports.mailbox import EmailBackend as MailboxBackend
 from newsletter.delivery.transports.mailbox import MailboxTransport
 from newsletter.delivery.transports.smtp import SmtpTransport
@@ -16,9 +17,13 @@ from newsletter.delivery.transports.stock import StockTransport
 
 
 class Transports:
-    """One transport for each mailer, opened when it is first needed, kept from batch to batch."""
+    """One transport for each mailer, opened when it is first needed, kept from batch to batch.
+
+    The outcomes of all of them come into its one outbox.
+    """
 
     def __init__(self) -> None:
+        self.outbox = Outbox()
         self._kept: dict[str, Transport] = {}
 
     def __enter__(self) -> Self:
@@ -35,18 +40,18 @@ class Transports:
 
     def __getitem__(self, mailer: str) -> Transport:
         if mailer not in self._kept:
-            self._kept[mailer] = _transport(mailer)
+            self._kept[mailer] = _transport(mailer, self.outbox)
         return self._kept[mailer]
 
 
-def _transport(mailer: str) -> Transport:
+def _transport(mailer: str, outbox: Outbox) -> Transport:
     backend = mailers[mailer]
     match backend:
         case SmtpBackend():
-            return SmtpTransport(backend)
+            return InTurn(SmtpTransport(backend), outbox)
         case MailboxBackend():
-            return MailboxTransport(backend)
+            return InTurn(MailboxTransport(backend), outbox)
         case AnymailBaseBackend():
-            return AnymailTransport(backend)
+            return InTurn(AnymailTransport(backend), outbox)
         case _:
-            return StockTransport(backend)
+            return InTurn(StockTransport(backend), outbox)

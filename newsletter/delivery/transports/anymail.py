@@ -26,7 +26,6 @@ from newsletter.delivery.outcomes import (
     unwritable,
 )
 from newsletter.delivery.transports.stock import composed
-from subscribers.addresses import AddressError
 
 _REFUSED = {"invalid", "rejected", "failed"}
 _NEVER_LEFT = (
@@ -54,10 +53,12 @@ class AnymailTransport:
     def _hand_over(self, message: Message) -> Outcome:
         reader = message.reader
         try:
-            mail = self._composed(message)
-            self._backend.send_messages([mail])
-        except AddressError as error:
+            mail = composed(message)
+        except Exception as error:  # One bad row must not stop those behind it.
             return unwritable(reader, error)
+        try:
+            self._tell(mail, message)
+            self._backend.send_messages([mail])
         except AnymailAPIError as error:
             return self._judged(message, error)
         except AnymailRecipientsRefused:
@@ -70,14 +71,13 @@ class AnymailTransport:
             return _refused(message, mail)
         return sent(reader, provider_id=mail.anymail_status.message_id or "")
 
-    def _composed(self, message: Message) -> Any:
-        mail = composed(message)
+    def _tell(self, mail: Any, message: Message) -> None:
+        """Our wishes, so far as this provider can be told of them."""
         if self._features is None:
             self._features = self._supported(message)
         for name, value in _features(message).items():
             if name in self._features:
                 setattr(mail, name, value)
-        return mail
 
     def _supported(self, message: Message) -> list[str]:
         """Which of our wishes this provider can be told of; Anymail refuses the others."""

@@ -10,7 +10,6 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
 from newsletter.delivery.outcomes import Message, Outcome, UnreachableError, sent, unwritable
-from subscribers.addresses import AddressError
 
 
 class EmailBackend(BaseEmailBackend):
@@ -50,7 +49,7 @@ class MailboxTransport:
 def _kept(maildir: mailbox.Maildir, message: Message) -> Outcome:
     try:
         raw = message.mailing.message(message.reader, timezone.now())
-    except AddressError as error:
+    except Exception as error:  # One bad row must not stop those behind it.
         return unwritable(message.reader, error)
     return sent(message.reader, provider_id=maildir.add(raw))
 

@@ -6,7 +6,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
-from newsletter.delivery.outcomes import Message, Outcome, sent
+from newsletter.delivery.outcomes import Message, Outcome, sent, unwritable
 
 
 class StockTransport:
@@ -17,11 +17,18 @@ class StockTransport:
 
     def hand_over(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         for message in messages:
-            self._backend.send_messages([composed(message)])
-            yield sent(message.reader)
+            yield self._hand_over(message)
 
     def close(self) -> None:
         self._backend.close()
+
+    def _hand_over(self, message: Message) -> Outcome:
+        try:
+            mail = composed(message)
+        except Exception as error:  # One bad row must not stop those behind it.
+            return unwritable(message.reader, error)
+        self._backend.send_messages([mail])
+        return sent(message.reader)
 
 
 def composed(message: Message) -> EmailMultiAlternatives:
