@@ -48,7 +48,7 @@ def _transport(mailer: str, outbox: Outbox) -> Transport:
     backend = mailers[mailer]
     match backend:
         case SmtpBackend():
-            return InTurn(SmtpTransport(backend), outbox)
+            return SmtpTransport(backend, outbox)
         case MailboxBackend():
             return InTurn(MailboxTransport(backend), outbox)
         case AnymailBaseBackend():

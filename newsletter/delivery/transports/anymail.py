@@ -53,7 +53,7 @@ class AnymailTransport:
     def _hand_over(self, message: Message) -> Outcome:
         reader = message.reader
         try:
-            mail = composed(message)
+            mail: Any = composed(message)
         except Exception as error:  # One bad row must not stop those behind it.
             return unwritable(reader, error)
         try:
