@@ -26,9 +26,5 @@ class Letter:
         """Raises AddressError where no header can hold the address."""
         mailing, reader = self._message.mailing, self.reader
         self.sender = mailing.envelope_sender(reader)
-        self.body = stuffed(mailing.message(reader, timezone.now()))
+        self.body = mailing.smtp_message(reader, timezone.now())
 
-
-def stuffed(message: bytes) -> bytes:
-    """With leading dots doubled (MSG-02). Headers begin with no dot."""
-    return message.replace(b"\r\n.", b"\r\n..")
