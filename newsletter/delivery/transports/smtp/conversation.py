@@ -178,7 +178,7 @@ class Conversation(asyncio.Protocol):
             self._desk.disown(letter)
             self._desk.leave(self)
             return
-        self._transport.writelines((letter.body, b".\r\n" + following))
+        self._transport.writelines((letter.body, following))
 
     def _refused(self, step: str, reply: Reply) -> None:
         """What is left of the envelope means nothing any more, nor do its answers."""
