@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 
 from newsletter.content import Mailing, Reader, compile_versions
 from newsletter.delivery.outcomes import Fate, Message, Outbox, Outcome, TransportError
-from newsletter.delivery.wordings import mailer
 from newsletter.delivery.transports import Transports
+from newsletter.delivery.wordings import mailer
 from newsletter.models import Campaign, Version
 from subscribers import addresses
 from subscribers.models import Suppression

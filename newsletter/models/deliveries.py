@@ -35,8 +35,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         if rows:
             with connection.cursor() as cursor:
-                values = [campaign_id, _now(), _written(rows)]
-                cursor.execute(_INTO + _FROM_JSON[connection.vendor], values)
+                cursor.execute(*self.statement_to_add(campaign_id, rows))
+
+    def statement_to_add(
+        self, campaign_id: int, rows: Sequence[LedgerRow], only_if: str = ""
+    ) -> tuple[str, list[Any]]:
+        """What `add` executes. `only_if` names a relation that must not be empty, or nothing is
+        entered; PostgreSQL only."""
+        condition = f"EXISTS (TABLE {only_if})" if only_if else "true"
+        statement = _ADD[connection.vendor].format(into=_INTO, condition=condition)
+        return statement, [campaign_id, _now(), _written(rows)]
 
     def settle(self, campaign_id: int, rows: Iterable[LedgerRow]) -> None:
         """From uncertain to what was learnt later; every other status stays."""
@@ -130,18 +138,21 @@ _INTO = """
         campaign_id, at, subscriber_id, mailing_list_id, version_id, status, code, text, provider_id
     )
 """
-_FROM_JSON = {
+_ADD = {
     "postgresql": """
-    SELECT %s, %s, (row->>0)::bigint, (row->>1)::bigint, (row->>2)::bigint,
+    {into}
+    SELECT %s, %s::timestamptz, (row->>0)::bigint, (row->>1)::bigint, (row->>2)::bigint,
         row->>3, row->>4, row->>5, row->>6
     FROM json_array_elements(%s::json) AS row
+    WHERE {condition}
     ON CONFLICT DO NOTHING
 """,
-    # "WHERE true" is SQLite's own advice: without it the ON would be read as that of a join.
+    # Without a WHERE, SQLite would take the ON for that of a join.
     "sqlite": """
+    {into}
     SELECT %s, %s, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
     FROM json_each(%s)
-    WHERE true
+    WHERE {condition}
     ON CONFLICT DO NOTHING
 """,
 }

@@ -23,6 +23,8 @@ from newsletter.delivery.transports.smtp.login import Server
 
 # So many letters waiting are worth a connection more.
 _WORTH = 4
+# Seconds that letters wait for busy connections while others rest.
+_SLOW = 0.005
 # After a connection was refused, others being open, we make do with them for so many seconds.
 _MAKE_DO = 30
 # Seconds between looks at the clock, at most; and for goodbyes.
@@ -68,7 +70,10 @@ class Connections:
     def take(self, messages: list[Message], is_ours: Callable[[], bool]) -> None:
         self._is_told = False
         self._waiting.extend([Letter(message, is_ours) for message in messages])
-        self._hand_out()
+        # Few connections with much to say cost less than many with little each: an envelope then
+        # travels with the body before it. If they turn out to be slow, the others help.
+        self._hand_out(math.ceil(len(self._waiting) / _WORTH))
+        self._loop.call_later(_SLOW, self._hand_out)
         self._open_more()
 
     def close(self) -> None:
@@ -129,8 +134,10 @@ class Connections:
         if self._is_closing:
             self._stop_when_all_is_over()
 
-    def _hand_out(self) -> None:
-        while self._waiting and self._resting:
+    def _hand_out(self, most: int | None = None) -> None:
+        for _ in range(len(self._resting) if most is None else most):
+            if not self._waiting or not self._resting:
+                return
             conversation, _none = self._resting.popitem()
             conversation.go_on()
 

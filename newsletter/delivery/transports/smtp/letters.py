@@ -27,4 +27,3 @@ class Letter:
         mailing, reader = self._message.mailing, self.reader
         self.sender = mailing.envelope_sender(reader)
         self.body = mailing.smtp_message(reader, timezone.now())
-
