@@ -1,6 +1,0 @@
-"""stub"""
-
-
-class Limits:
-    def is_limiting(self, mailer):
-        return False
