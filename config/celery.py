@@ -62,12 +62,17 @@ def _look() -> None:
 
     from newsletter import outages
     from newsletter.tasks import look_for_due_campaigns
-    from subscribers.tasks import look_for_due_letters, look_for_forgotten_sign_ups
+    from subscribers.tasks import (
+        look_for_due_letters,
+        look_for_forgotten_sign_ups,
+        look_for_unknown_domains,
+    )
 
     try:
         look_for_due_letters()
         look_for_due_campaigns()
         look_for_forgotten_sign_ups()
+        look_for_unknown_domains()
         outages.answered()
     except (DatabaseError, OperationalError) as error:
         outages.failed()

@@ -1,5 +1,6 @@
 """Reading the environment: each value is understood or refused in words, never guessed at."""
 
+import ipaddress
 import json
 import math
 import pkgutil
@@ -63,6 +64,16 @@ class Environment:
         if name not in self._variables:
             return default
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def servers(self, name: str) -> list[str]:
+        """Servers by their IP addresses, "192.0.2.53" or with a port, "192.0.2.53:5353"."""
+        servers = self.words(name, [])
+        wrong = [server for server in servers if not _is_server(server)]
+        if wrong:
+            raise ImproperlyConfigured(
+                f"{name} names {wrong[0]!r}; write an IP address, like 192.0.2.53 or 192.0.2.53:53."
+            )
+        return servers
 
     def keys(self, name: str, default: dict[str, str]) -> dict[str, str]:
         """Numbered keys, "2:newest,1:older", in the order written."""
@@ -138,6 +149,16 @@ def _split(name: str, url: str, schemes: set[str], example: str) -> SplitResult:
             f"{name} must begin with one of {', '.join(sorted(schemes))}, like {example}."
         )
     return parts
+
+
+def _is_server(text: str) -> bool:
+    """An IP address; one of version 4 perhaps with a port."""
+    address, _colon, port = text.partition(":") if text.count(":") == 1 else (text, "", "53")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return port.isdecimal() and 0 < int(port) < 65536
 
 
 def _anymail_value(name: str, value: str) -> Any:

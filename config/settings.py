@@ -183,6 +183,8 @@ LOCAL_MAILBOX = DATA / "mailbox"
 SMTPUTF8 = env.yes("SMTPUTF8", False)
 # How many connections a worker keeps to that server, at most.
 SMTP_CONNECTIONS = env.count("SMTP_CONNECTIONS", 16)
+# Whom to ask about mail domains ("192.0.2.53", "192.0.2.53:5353"); unset: whom the machine asks.
+DNS_SERVERS = env.servers("DNS_SERVERS")
 
 ANYMAIL = env.anymail()
 

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from email_validator import EmailNotValidError, validate_email
 
+from subscribers import mailbox_providers
+
 # RFC 5321 section 4.5.3.1, in octets; 254 is what its path limit leaves for an address.
 LONGEST_LOCAL_PART = 64
 LONGEST_DOMAIN = 255
@@ -23,20 +25,6 @@ _BLANK = re.compile(
 
 _DOTS_DO_NOT_COUNT = {"gmail.com", "googlemail.com"}
 _TO_LOWER_ASCII = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-
-_PROVIDERS = {
-    "gmail": "gmail.com googlemail.com",
-    "microsoft": "outlook.com hotmail.com live.com msn.com hotmail.co.uk outlook.de hotmail.fr",
-    "yahoo": "yahoo.com yahoo.co.uk yahoo.de yahoo.fr ymail.com aol.com rocketmail.com",
-    "apple": "icloud.com me.com mac.com",
-    "proton": "proton.me protonmail.com pm.me",
-    "gmx": "gmx.de gmx.net gmx.at gmx.ch web.de",
-    "orange": "orange.fr wanadoo.fr",
-    "laposte": "laposte.net",
-}
-_PROVIDER_OF_DOMAIN = {
-    domain: provider for provider, domains in _PROVIDERS.items() for domain in domains.split()
-}
 
 # Mailbox providers refuse or junk such a From that did not come from them (MSG-12).
 _FREE_MAIL = re.compile(
@@ -66,7 +54,7 @@ class Address:
 
     @property
     def mailbox_provider(self) -> str:
-        return _PROVIDER_OF_DOMAIN.get(self.domain, "other")
+        return mailbox_providers.of_domain(self.domain) or mailbox_providers.OTHER
 
     @property
     def abuse_key(self) -> str:
@@ -118,7 +106,7 @@ def parse(text: str) -> Address:
 def is_free_mail(email: str) -> bool:
     """Whether the domain is a mailbox provider's, so that nobody else can send in its name."""
     domain = email.lower().rpartition("@")[2]
-    return domain in _PROVIDER_OF_DOMAIN or bool(_FREE_MAIL.fullmatch(domain))
+    return bool(mailbox_providers.of_domain(domain) or _FREE_MAIL.fullmatch(domain))
 
 
 def _refuse_invisible(text: str) -> None:

@@ -7,18 +7,20 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 from django.core.cache import cache
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from subscribers import emails
-from subscribers.models import Letter, Subscription
+from subscribers.models import Letter, MailDomain, Subscription
 
 logger = logging.getLogger(__name__)
 
 # A wake-up that no worker heard for this long says nothing new any more.
 STALE_AFTER = 10
 A_DAY = 24 * 60 * 60
+# Held by the one thread of this process that asks name servers.
+_looking_up = threading.Lock()
 
 
 @shared_task
@@ -47,6 +49,27 @@ def look_for_due_letters() -> None:
     """Called by every worker's heartbeat: finds what the broker lost or nobody published."""
     if Letter.objects.due().exists():
         send_letters.apply_async(expires=STALE_AFTER)
+
+
+def look_for_unknown_domains() -> None:
+    """Called by every worker's heartbeat, which waits for no name server.
+
+    No call for a queue: the urgent one is for letters, and in the bulk one it would wait behind
+    a campaign.
+    """
+    if MailDomain.objects.due().exists() and _looking_up.acquire(blocking=False):
+        threading.Thread(target=_look_up_domains, name="domains", daemon=True).start()
+
+
+def _look_up_domains() -> None:
+    try:
+        while MailDomain.objects.look_up():
+            pass
+    except DatabaseError as error:
+        logger.warning("Mail domains are looked up later: %s", error)
+    finally:
+        connection.close()
+        _looking_up.release()
 
 
 def wake_on_commit() -> None:

@@ -24,6 +24,7 @@ from subscribers.models import (
     Subscriber,
     Subscription,
     Terms,
+    domains,
 )
 from tests import services
 from tests.smtp import SmtpServer, certificate, serving
@@ -35,6 +36,7 @@ from tests.smtp import SmtpServer, certificate, serving
 def empty_cache():
     """Counts of attempts and the like do not outlive the test that made them."""
     cache.clear()
+    domains.forget()
 
 
 @pytest.fixture(autouse=True)

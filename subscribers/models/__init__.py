@@ -1,6 +1,7 @@
 """The rows that say who may be mailed, and why."""
 
 from subscribers.models.consents import Consent, Evidence, Terms
+from subscribers.models.domains import MailDomain
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList, Publication, Sender
 from subscribers.models.subscribers import Subscriber
@@ -11,6 +12,7 @@ __all__ = [
     "Consent",
     "Evidence",
     "Letter",
+    "MailDomain",
     "MailingList",
     "Publication",
     "Sender",

@@ -1,0 +1,98 @@
+"""A name server for tests: says what it is told to, well or badly, over UDP and perhaps TCP."""
+
+import contextlib
+import socket
+import threading
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rrset
+
+
+class NameServer:
+    """Answers from `zones`: by domain the records of its answer, as in "news.test. MX 10 mx.test."
+
+    A word in their place is a misbehaviour: "silence", "servfail", "nxdomain", "truncated" (TCP
+    says the rest if `full` has it), "rubbish".
+    """
+
+    def __init__(self):
+        self.zones = {}
+        self.full = {}
+        self.asked = []
+        self._udp = socket.socket(type=socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self._tcp = socket.socket()
+        self._tcp.bind(self._udp.getsockname())
+        self._tcp.listen()
+        self.address = "{}:{}".format(*self._udp.getsockname())
+
+    def start(self):
+        for serve in [self._serve_udp, self._serve_tcp]:
+            threading.Thread(target=serve, daemon=True).start()
+
+    def stop(self):
+        for listener in [self._udp, self._tcp]:
+            # A thread that waits on it is woken by its end, not by its being closed.
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _serve_udp(self):
+        with contextlib.suppress(OSError):
+            while True:
+                wire, peer = self._udp.recvfrom(4096)
+                if not wire:
+                    return
+                answer = self._answer(wire, self.zones)
+                if answer is not None:
+                    self._udp.sendto(answer, peer)
+
+    def _serve_tcp(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _peer = self._tcp.accept()
+                with connection:
+                    length = int.from_bytes(connection.recv(2))
+                    answer = self._answer(connection.recv(length), self.full)
+                    if answer is not None:
+                        connection.sendall(len(answer).to_bytes(2) + answer)
+
+    def _answer(self, wire, zones):
+        query = dns.message.from_wire(wire)
+        domain = query.question[0].name.to_text(omit_final_dot=True)
+        self.asked.append(domain)
+        said = zones.get(domain, "nxdomain")
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.RA
+        match said:
+            case "silence":
+                return None
+            case "rubbish":
+                return b"\x00" * 5
+            case "servfail":
+                reply.set_rcode(dns.rcode.SERVFAIL)
+            case "nxdomain":
+                reply.set_rcode(dns.rcode.NXDOMAIN)
+            case "truncated":
+                reply.flags |= dns.flags.TC
+            case records:
+                reply.answer = [_record(record) for record in records]
+        return reply.to_wire()
+
+
+def _record(text):
+    name, kind, words = text.split(" ", 2)
+    return dns.rrset.from_text(name, 300, "IN", kind, words)
+
+
+@contextlib.contextmanager
+def answering():
+    server = NameServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
