@@ -5,6 +5,10 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
@@ -14,12 +18,16 @@ from newsletter.models import (
     Batch,
     Bounce,
     Campaign,
+    DayCount,
     Deferral,
     Event,
     Parking,
+    RateLimit,
     Version,
+    WarmUp,
 )
 from newsletter.models.bounces import BounceQuerySet
+from newsletter.models.limits import day_of
 from subscribers.admin import ReadOnlyAdmin
 
 # One door for both: the newsroom's counts the attempts, the admin's own does not.
@@ -117,3 +125,43 @@ class ParkingAdmin(ReadOnlyAdmin):
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("newsletter.change_parking")
+
+
+@admin.register(RateLimit)
+class RateLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its stubs only.
+    """Holds from the next second on, in every worker."""
+
+    list_display = ["mailer", "mailbox_provider", "per_second", "per_day"]
+    list_display_links = ["mailer", "mailbox_provider"]
+
+
+@admin.register(DayCount)
+class DayCountAdmin(ReadOnlyAdmin):
+    list_display = ["day", "mailer", "mailbox_provider", "taken"]
+    list_filter = ["mailer"]
+
+
+@admin.register(WarmUp)
+class WarmUpAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its stubs only.
+    list_display = ["mailer", "started_on", "first_day", "growth", "held_on", "today"]
+    readonly_fields = ["plan"]
+
+    @admin.display(description=_lazy("messages today"))
+    def today(self, warm_up: WarmUp) -> str:
+        allowance = warm_up.allowance(day_of(timezone.now()))
+        return _("over") if allowance is None else str(allowance)
+
+    @admin.display(description=_lazy("plan, if it is not held"))
+    def plan(self, warm_up: WarmUp) -> SafeString | str:
+        if warm_up.pk is None:
+            return _("Day by day, once it is saved.")
+        days = [(date_format(day, "j F Y"), number) for day, number in warm_up.plan()]
+        rows = format_html_join("", "<tr><th scope=row>{}</th><td>{}</td></tr>", days)
+        over = date_format(warm_up.over_on, "j F Y")
+        return format_html(
+            "<table><thead><tr><th>{}</th><th>{}</th></tr></thead>{}</table><p>{}</p>",
+            _("day"),
+            _("messages"),
+            rows,
+            _("No limit from %(day)s on.") % {"day": over},
+        )

@@ -2,12 +2,16 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from subscribers.models import (
     Consent,
     Letter,
+    MailDomain,
     MailingList,
     Publication,
     Sender,
@@ -16,6 +20,7 @@ from subscribers.models import (
     Suppression,
     Terms,
 )
+from subscribers.models.domains import MailDomainQuerySet
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its stubs only.
@@ -111,3 +116,19 @@ class LetterAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     search_fields = ["^subscriber__identity", "=message_id"]
     ordering = ["-pk"]
+
+
+@admin.register(MailDomain)
+class MailDomainAdmin(ReadOnlyAdmin):
+    list_display = ["name", "mailbox_provider", "looked_up_at", "attempts", "due_at"]
+    list_filter = ["mailbox_provider"]
+    search_fields = ["^name"]
+    actions = ["look_up_again"]
+
+    @admin.action(description=_("Look up again"), permissions=["look_up"])
+    def look_up_again(self, request: HttpRequest, domains: MailDomainQuerySet) -> None:
+        domains.update(due_at=timezone.now())
+        messages.success(request, gettext("The name servers will be asked in a moment."))
+
+    def has_look_up_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("subscribers.change_maildomain")
