@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from newsletter.content import Reader
 from newsletter.models import Delivery
 from newsletter.models.prepared import PreparedQuery
-from subscribers.models import Subscription
+from subscribers.models import MailDomain, Subscription
 
 Reason = Delivery.Reason
 
@@ -33,7 +33,7 @@ class Audience:
     def mailable(self, subscribers: Iterable[int]) -> dict[int, Reader]:
         """Those among these who may be mailed, each once: by the first list that may."""
         rows = self._mailable.among(subscribers)
-        providers = {_domain(row[1]): "other" for row in rows}
+        providers = MailDomain.objects.providers({_domain(row[1]) for row in rows})
         readers: dict[int, Reader] = {}
         for subscriber, address, name, mailing_list, time_zone in rows:
             known = readers.get(subscriber)
@@ -59,7 +59,7 @@ class Audience:
 
 
 def _domain(address: str) -> str:
-    return address.rpartition("@")[2]
+    return address.rpartition("@")[2].lower()
 
 
 class _Period(NamedTuple):

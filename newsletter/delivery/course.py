@@ -4,14 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from newsletter.content import Reader
-from newsletter.delivery.outcomes import Message
+from newsletter.delivery.limits import Limits
+from newsletter.delivery.outcomes import Fate, Message, Outcome
 from newsletter.delivery.verdicts import Answer
 from newsletter.delivery.wordings import Wordings
 from newsletter.models import Batch, Campaign, Deferral, Delivery
@@ -112,7 +113,7 @@ class Course:
     def look_at(self, answers: list[Answer]) -> str:
         """What these answers say about us: words if the campaign has to pause."""
         now = timezone.now()
-        by_mailer: dict[str, list[Any]] = {}
+        by_mailer: dict[str, list[Outcome]] = {}
         for outcome, _row, mailer in answers:
             by_mailer.setdefault(mailer, []).append(outcome)
         words = [
@@ -120,6 +121,15 @@ class Course:
             for mailer, outcomes in by_mailer.items()
         ]
         return " ".join(filter(None, words))
+
+    def give_back(self, answers: list[Answer]) -> None:
+        """What the limits had granted those who were not handed over."""
+        unused: dict[str, Counter[str]] = {}
+        for outcome, _row, mailer in answers:
+            if outcome.fate is Fate.RETURNED:
+                unused.setdefault(mailer, Counter())[outcome.reader.mailbox_provider] += 1
+        for mailer, tokens in unused.items():
+            self._worker.limits.give_back(mailer, tokens)
 
     def rates(self, readers: list[Reader]) -> "Rates | None":
         """How many of these the rate limits allow now; None if there are no limits."""
@@ -157,7 +167,7 @@ class Course:
 class Rates:
     """What the limits granted some readers, taken one by one."""
 
-    def __init__(self, course: Course, limits: Any, wanted: dict[str, Counter[str]]) -> None:
+    def __init__(self, course: Course, limits: Limits, wanted: dict[str, Counter[str]]) -> None:
         self._course = course
         self._grants = {mailer: limits.take(mailer, count) for mailer, count in wanted.items()}
         self._left = {mailer: Counter(grant.granted) for mailer, grant in self._grants.items()}
@@ -174,5 +184,5 @@ class Rates:
         grant = self._grants[self._course.mailer(reader)]
         seconds: float | None = grant.again_in.get(reader.mailbox_provider)
         if seconds is None:
-            self.wait = max(self.wait, grant.mailer_again_in)
+            self.wait = max(self.wait, grant.mailer_again_in or 0.0)
         return seconds

@@ -2,13 +2,12 @@
 
 from collections import deque
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from django.utils.translation import gettext as _
 
 from newsletter.content import Reader
 from newsletter.delivery import faults
-from newsletter.delivery.outcomes import Fate
+from newsletter.delivery.outcomes import Fate, Outcome
 from newsletter.models import Parking
 from newsletter.models.parkings import house
 
@@ -23,19 +22,6 @@ _MOST_HOUSES = 1000
 _PROBE = 4
 _PROBE_LASTS = timedelta(minutes=5)
 _CACHED = timedelta(seconds=1)
-
-
-class Answer(Protocol):
-    """What is looked at of an Outcome."""
-
-    @property
-    def reader(self) -> Reader: ...
-    @property
-    def fate(self) -> Fate: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 class _Answers:
@@ -83,11 +69,11 @@ class Standing:
         self._read_at: datetime | None = None
         # Who is being tried at a parked house, and since when.
         self._probes: dict[str, dict[int, datetime]] = {}
-        self._to_park: dict[str, Answer] = {}
+        self._to_park: dict[str, Outcome] = {}
         self._to_unpark: set[str] = set()
-        self._counted: list[Answer] | None = None
+        self._counted: list[Outcome] | None = None
 
-    def note(self, outcomes: list[Answer], now: datetime) -> str:
+    def note(self, outcomes: list[Outcome], now: datetime) -> str:
         """Look at what became of these; words for the newsroom if the campaign should pause.
 
         Nobody is parked or paused for readers who do not exist: only acceptances and refusals of
@@ -145,7 +131,7 @@ class Standing:
                 del probes[subscriber]
         return probes
 
-    def _count(self, outcome: Answer, parked: dict[str, datetime], now: datetime) -> None:
+    def _count(self, outcome: Outcome, parked: dict[str, datetime], now: datetime) -> None:
         reader = outcome.reader
         at = house(reader.mailbox_provider, reader.address)
         if self._probes and at in self._probes:
@@ -159,7 +145,7 @@ class Standing:
         elif is_refusal or at in self._houses:
             self._count_open(outcome, at, is_refusal, now)
 
-    def _count_parked(self, outcome: Answer, house: str, is_probe: bool) -> None:
+    def _count_parked(self, outcome: Outcome, house: str, is_probe: bool) -> None:
         """Whoever was on the way when it was parked says nothing new."""
         if not is_probe:
             return
@@ -168,7 +154,7 @@ class Standing:
         else:
             self._to_park.setdefault(house, outcome)
 
-    def _count_open(self, outcome: Answer, house: str, is_refusal: bool, now: datetime) -> None:
+    def _count_open(self, outcome: Outcome, house: str, is_refusal: bool, now: datetime) -> None:
         answers = self._houses.setdefault(house, _Answers())
         answers.add(is_refusal, now)
         if answers.refuse_us:
@@ -205,7 +191,7 @@ class Standing:
         ) % {"said": said}
 
 
-def _is_refusal(outcome: Answer) -> bool:
+def _is_refusal(outcome: Outcome) -> bool:
     if outcome.fate is Fate.DEFERRED:
         return faults.is_dislike(outcome.code, outcome.text)
     return outcome.fate is Fate.REFUSED

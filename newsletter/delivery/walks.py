@@ -124,7 +124,9 @@ class Walk:
         self._unwritten = answers
         window = Window(self._position)
         if answers:
-            self._leave_aside(self._verdicts.enter(answers, window), timezone.now())
+            if returned := self._verdicts.enter(answers, window):
+                self._leave_aside(returned, timezone.now())
+                ask(lambda: self._course.give_back(answers))
             if words := ask(lambda: self._course.look_at(answers)):
                 self._note(SendersFaultError(words))
         window.left_aside = self._left_aside
@@ -188,9 +190,8 @@ class Walk:
 
     def _leave_aside(self, count: int, until: datetime) -> None:
         """These are passed over in this walk, and the next one begins again for them."""
-        if count:
-            self._left_aside += count
-            self._again_at = min(self._again_at or until, until)
+        self._left_aside += count
+        self._again_at = min(self._again_at or until, until)
 
     def _go_past(self, count: int) -> None:
         for _ in range(count):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from newsletter import wall_time
-from newsletter.models import Campaign
+from newsletter.models import Campaign, WarmUp
 from subscribers.validators import validate_time_zone
 
 # Further away, a date is more often a mistyped year than a plan.
@@ -90,6 +90,7 @@ class ScheduleForm(forms.Form):
         self.campaign.is_breaking = bool(self.cleaned_data.get("is_breaking"))
         # Asked of who has another wish; said to everybody on the review.
         self.campaign.if_uncertain = self.cleaned_data.get("if_uncertain") or self._HOLD
+        self.campaign.confirmed_since = WarmUp.objects.cohort(self.campaign, self.due_at)
         return self.cleaned_data
 
     def _has_all_of_it(self) -> bool:
