@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from newsletter.models import Bounce, Campaign, Delivery, Version
+from newsletter.models.deliveries import LedgerRow
 from subscribers.models import Subscriber, Subscription, Suppression
 from tests.newsletter.sending import confirmed_readers
 
@@ -31,17 +32,12 @@ def sent(publication, briefing, now):
         version = Version.objects.create(
             campaign=campaign, mailing_list=briefing, subject="", html="", text="", message=b""
         )
-        Delivery.objects.add(
-            Delivery(
-                campaign=campaign,
-                subscriber=reader,
-                mailing_list=briefing,
-                version=version,
-                status="failed" if reader in gone else "sent",
-                at=at,
-            )
+        rows = [
+            LedgerRow(reader.pk, briefing.pk, version.pk, "failed" if reader in gone else "sent")
             for reader in readers
-        )
+        ]
+        Delivery.objects.add(campaign.pk, rows)
+        campaign.deliveries.update(at=at)
         Bounce.objects.add(bounce(campaign, reader, at) for reader in gone)
         return campaign
 

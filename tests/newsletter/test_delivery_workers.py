@@ -62,7 +62,8 @@ class Office:
         kept = {name: value for name, value in os.environ.items() if name not in _OURS}
         given = {"ENVIRONMENT": "laptop", "SECRET_KEY": "a key for the workers of one test"}
         self.environment = kept | given | {"DATA": str(folder), "PYTHONPATH": str(ROOT)}
-        self.environment |= variables
+        # One connection: four readers in hand.
+        self.environment |= {"SMTP_CONNECTIONS": "1"} | variables
         self.database = variables.get("DATABASE_URL", "")
         self.folder = folder
         self.workers = []
