@@ -1,17 +1,18 @@
-"""An SMTP server that keeps what it gets and answers what a test tells it to."""
+"""SMTP servers that keep what they get and answer what a test tells them to."""
 
 import asyncio
 import contextlib
 import logging
 import ssl
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -23,6 +24,8 @@ from cryptography.x509.oid import NameOID
 # Answers that are none: the connection is cut, or nothing ever comes back.
 HANG_UP = "HANG UP"
 SILENCE = "SILENCE"
+# It has the message, and cuts the connection.
+TAKEN = "TAKEN"
 
 _Answer = str | None
 
@@ -166,12 +169,188 @@ class SmtpServer:
             loop=asyncio.get_running_loop(),
         )
 
+    async def listen(self) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(self._protocol, self.host, 0)
+
+
+class Said(NamedTuple):
+    """What a RawServer heard: on which connection, in which step, how often this step came."""
+
+    connection: int
+    step: str
+    argument: str
+    recipient: str
+    times: int
+
+
+@dataclass
+class RawServer:
+    """No library between: any answer at any step, cut anywhere.
+
+    Steps: GREETING, EHLO, HELO, STARTTLS, AUTH, RESPONSE, MAIL, RCPT, DATA, DOT, RSET, QUIT.
+    `answer` is asked at each; None is the usual answer. Whatever begins with 421 ends the
+    connection. `said` is all that was heard, `early` how many bytes at most came before an answer
+    was out.
+    """
+
+    extensions: tuple[str, ...] = ("PIPELINING",)
+    answer: Callable[[Said], str | None] = lambda said: None
+    # Written so many bytes at a time.
+    piece: int = 0
+    tls: ssl.SSLContext | None = None
+    tls_at_once: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    early: int = 0
+    connections: int = 0
+    open: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _times: Counter[str] = field(default_factory=Counter)
+
+    async def listen(self) -> asyncio.Server:
+        tls = self.tls if self.tls_at_once else None
+        return await asyncio.start_server(self._connected, self.host, 0, ssl=tls)
+
+    def steps(self, step: str) -> list[Said]:
+        return [said for said in self.said if said.step == step]
+
+    def recipients(self) -> list[str]:
+        return [to for mail in self.received for to in mail.recipients]
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        self.writers.append(writer)
+        try:
+            await _RawTalk(self, self.connections, reader, writer).go_on()
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        except asyncio.CancelledError:
+            # The test is over; asyncio's own streams would complain of it.
+            pass
+        finally:
+            self.open -= 1
+            writer.transport.abort()
+
+
+class _OverError(ConnectionError):
+    """This connection is."""
+
+
+class _RawTalk:
+    def __init__(
+        self,
+        server: RawServer,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._server, self._number = server, number
+        self._reader, self._writer = reader, writer
+        self._sender: str | None = None
+        self._recipients: list[str] = []
+
+    async def go_on(self) -> None:
+        await self._answer("GREETING", "", "220 raw.example ESMTP")
+        while line := (await self._reader.readline()).decode().rstrip("\r\n"):
+            step, _space, argument = line.partition(" ")
+            await getattr(self, f"_{step.lower()}")(argument)
+
+    async def _ehlo(self, argument: str) -> None:
+        words = ["raw.example", *self._server.extensions, "HELP"]
+        lines = [f"250-{word}" for word in words[:-1]]
+        await self._answer("EHLO", argument, "\r\n".join([*lines, f"250 {words[-1]}"]))
+
+    async def _helo(self, argument: str) -> None:
+        await self._answer("HELO", argument, "250 raw.example")
+
+    async def _starttls(self, argument: str) -> None:
+        answer = await self._answer("STARTTLS", argument, "220 2.0.0 Go on")
+        if answer.startswith("220"):
+            await self._writer.start_tls(self._server.tls)
+
+    async def _auth(self, argument: str) -> None:
+        answer = await self._answer("AUTH", argument, "235 2.7.0 Welcome")
+        while answer.startswith("334"):
+            line = (await self._reader.readline()).decode().rstrip("\r\n")
+            answer = await self._answer("RESPONSE", line, "235 2.7.0 Welcome")
+
+    async def _mail(self, argument: str) -> None:
+        usual = "250 2.1.0 OK" if self._sender is None else "503 5.5.1 Nested MAIL"
+        if (await self._answer("MAIL", argument, usual)).startswith("2"):
+            self._sender, self._recipients = argument.split("<")[1].split(">")[0], []
+
+    async def _rcpt(self, argument: str) -> None:
+        recipient = argument.split("<")[1].split(">")[0]
+        usual = "503 5.5.1 No MAIL" if self._sender is None else "250 2.1.5 OK"
+        if (await self._answer("RCPT", argument, usual)).startswith("2"):
+            self._recipients.append(recipient)
+
+    async def _data(self, argument: str) -> None:
+        usual = "354 Go on" if self._recipients else "554 5.5.1 No valid recipients"
+        if (await self._answer("DATA", argument, usual)).startswith("3"):
+            await self._body()
+
+    async def _body(self) -> None:
+        lines = []
+        while (line := await self._reader.readline()) != b".\r\n":
+            if not line:
+                raise _OverError
+            lines.append(line)
+        raw = b"".join(line.removeprefix(b".") for line in lines)
+        got = Received(self._sender or "", self._recipients, raw)
+        usual = "250 2.0.0 Queued" if self._recipients else "554 5.5.1 No valid recipients"
+        await self._answer("DOT", "", usual, got)
+        self._sender, self._recipients = None, []
+
+    async def _rset(self, argument: str) -> None:
+        await self._answer("RSET", argument, "250 2.0.0 OK")
+        self._sender, self._recipients = None, []
+
+    async def _quit(self, argument: str) -> None:
+        await self._answer("QUIT", argument, "221 2.0.0 Bye")
+        raise _OverError
+
+    async def _answer(
+        self, step: str, argument: str, usual: str, got: Received | None = None
+    ) -> str:
+        server = self._server
+        server._times[step] += 1
+        recipient = self._recipients[0] if self._recipients else ""
+        said = Said(self._number, step, argument, recipient, server._times[step])
+        server.said.append(said)
+        server.early = max(server.early, len(self._reader._buffer))
+        scripted = server.answer(said)
+        answer = usual if scripted is None else scripted
+        if answer == SILENCE:
+            await asyncio.sleep(3600)
+        if got and (answer == TAKEN or answer.startswith("2")):
+            server.received.append(got)
+        if answer in {HANG_UP, TAKEN}:
+            raise _OverError
+        await self._write(f"{answer}\r\n".encode())
+        if answer.startswith("421"):
+            # What was pipelined is read, or the reset would swallow our word.
+            self._writer.write_eof()
+            await self._reader.read()
+            raise _OverError
+        return answer
+
+    async def _write(self, answer: bytes) -> None:
+        step = self._server.piece or len(answer)
+        for start in range(0, len(answer), step):
+            self._writer.write(answer[start : start + step])
+            await self._writer.drain()
+            await asyncio.sleep(0)
+
 
 @contextlib.contextmanager
-def serving(server: SmtpServer) -> Iterator[SmtpServer]:
+def serving[Server: (SmtpServer, RawServer)](server: Server) -> Iterator[Server]:
     """The server, listening until the block is left."""
     loop = asyncio.new_event_loop()
-    listener = loop.run_until_complete(loop.create_server(server._protocol, server.host, 0))
+    listener = loop.run_until_complete(server.listen())
     server.port = listener.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever, name="smtp-server", daemon=True)
     thread.start()
@@ -186,10 +365,13 @@ def serving(server: SmtpServer) -> Iterator[SmtpServer]:
 
 async def _close(listener: asyncio.Server) -> None:
     listener.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    # Whoever was let in this moment begins in the next round; so do sockets close.
+    await asyncio.sleep(0)
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:

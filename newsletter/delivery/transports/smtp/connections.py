@@ -51,6 +51,11 @@ class Connections:
         self._hanging_up: set[Conversation] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._make_do_until = 0.0
+        # How many were taken and have no outcome yet.
+        self._unanswered = 0
+        # Who was first in line at the last look, and whether they still are.
+        self._first: Letter | None = None
+        self._is_stuck = False
         self._is_told = False
         self._is_closing = False
         self._stopping_since: float | None = None
@@ -64,11 +69,14 @@ class Connections:
             self._stopping_since = now
         for conversation in list(self._open):
             conversation.look_at_clock(now, self._stopping_since)
+        self._is_stuck = bool(self._waiting) and self._waiting[0] is self._first
+        self._first = self._waiting[0] if self._waiting else None
         self._open_more()
         self._loop.call_later(min(_TICK, self._server.timeout / 4), self.watch)
 
     def take(self, messages: list[Message], is_ours: Callable[[], bool]) -> None:
         self._is_told = False
+        self._unanswered += len(messages)
         self._waiting.extend([Letter(message, is_ours) for message in messages])
         # Few connections with much to say cost less than many with little each: an envelope then
         # travels with the body before it. If they turn out to be slow, the others help.
@@ -94,24 +102,25 @@ class Connections:
         return self._waiting.popleft() if self._waiting else None
 
     def settle(self, outcome: Outcome) -> None:
+        self._unanswered -= 1
         self._outbox.put(outcome)
 
     def judge(self, letter: Letter, fault: Fault, code: str, words: str) -> None:
         try:
-            self._outbox.put(judged(fault, letter.reader, code, words))
+            self.settle(judged(fault, letter.reader, code, words))
         except TransportError as error:
             self._waiting.appendleft(letter)
             self._give_up(error)
 
     def disown(self, letter: Letter) -> None:
         """It is not ours to hand over any more, nor are others of its batch."""
-        self._outbox.put(returned(letter.reader))
+        self.settle(returned(letter.reader))
         waiting, self._waiting = self._waiting, deque()
         for other in waiting:
             if other.is_ours():
                 self._waiting.append(other)
             else:
-                self._outbox.put(returned(other.reader))
+                self.settle(returned(other.reader))
 
     def take_back(self, letter: Letter) -> None:
         self._waiting.appendleft(letter)
@@ -146,7 +155,7 @@ class Connections:
             self._outbox.put(error)
             self._is_told = True
         for letter in [*self._again, *self._waiting]:
-            self._outbox.put(returned(letter.reader))
+            self.settle(returned(letter.reader))
         self._again.clear()
         self._waiting.clear()
 
@@ -156,12 +165,17 @@ class Connections:
         if (self._open or self._opening) and time.monotonic() < self._make_do_until:
             self._make_do()
             return
-        wanted = len(self._again) + math.ceil(len(self._waiting) / _WORTH) - len(self._opening)
         free = self._most - len(self._open) - len(self._opening)
-        for _connection in range(0 if self._is_closing else min(wanted, free)):
+        for _connection in range(0 if self._is_closing else min(self._wanted(), free)):
             task = self._loop.create_task(self._connect())
             self._opening.add(task)
             task.add_done_callback(self._connected)
+
+    def _wanted(self) -> int:
+        """As many more as there is work for; one at least while nobody comes for the first."""
+        worth = math.ceil(self._unanswered / _WORTH) - len(self._open)
+        needed = max(worth, len(self._again), self._is_stuck) - len(self._opening)
+        return min(needed, len(self._again) + len(self._waiting))
 
     def _make_do(self) -> None:
         self._waiting.extendleft(self._again)
