@@ -128,6 +128,13 @@ class Connections:
     def say_again(self, letter: Letter) -> None:
         self._again.append(letter)
 
+    def makes_do_without(self, conversation: Conversation) -> bool:
+        """Whether others are open: then one that was turned away was only one too many."""
+        if self._open <= {conversation}:
+            return False
+        self._make_do_until = time.monotonic() + _MAKE_DO
+        return True
+
     def rest(self, conversation: Conversation) -> None:
         self._resting[conversation] = None
 

@@ -37,6 +37,8 @@ class Desk(Protocol):
 
     def say_again(self, letter: Letter) -> None: ...
 
+    def makes_do_without(self, conversation: "Conversation") -> bool: ...
+
     def rest(self, conversation: "Conversation") -> None: ...
 
     def leave(self, conversation: "Conversation") -> None: ...
@@ -196,7 +198,9 @@ class Conversation(asyncio.Protocol):
         self._hang_up()
         answered, behind = (self._dotted, self._ahead) if self._dotted else (self._ahead, None)
         self._give_back(behind)
-        if answered:
+        if answered and self._is_fresh and self._desk.makes_do_without(self):
+            self._give_back(answered)
+        elif answered:
             fault = self._fault(answered, _STEPS.get(step, step), code, words)
             self._lost_over(answered, fault, code, words)
         self._desk.leave(self)
