@@ -153,7 +153,7 @@ class WarmUpAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Generic in its
 
     @admin.display(description=_lazy("plan, if it is not held"))
     def plan(self, warm_up: WarmUp) -> SafeString | str:
-        if warm_up.pk is None:
+        if warm_up._state.adding:
             return _("Day by day, once it is saved.")
         days = [(date_format(day, "j F Y"), number) for day, number in warm_up.plan()]
         rows = format_html_join("", "<tr><th scope=row>{}</th><td>{}</td></tr>", days)

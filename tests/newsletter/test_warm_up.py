@@ -11,7 +11,7 @@ from django.utils import timezone
 from newsletter import reports
 from newsletter.models import Campaign, DayCount, WarmUp
 from subscribers.models import Sender, Subscription
-from tests.newsletter.sending import confirmed_readers, schedule
+from tests.newsletter.sending import confirmed_readers
 
 pytestmark = pytest.mark.django_db
 
@@ -108,12 +108,14 @@ def test_what_the_day_has_seen_already_is_gone(warm_up, campaign, briefing):
     assert len(cohort(campaign)) == 0
 
 
-def test_what_is_booked_for_the_day_is_gone_too(warm_up, campaign, briefing, weekend, article):
+def test_what_is_booked_for_the_day_is_gone_too(warm_up, campaign, briefing, weekend, publication):
     readers(30, briefing)
     readers(7, weekend, "example.net")
-    other = Campaign.objects.create(publication=article.publication, subject="Earlier")
+    booked = Campaign.Status.SCHEDULED
+    other = Campaign.objects.create(
+        publication=publication, status=booked, due_at=timezone.now() + timedelta(hours=1)
+    )
     other.mailing_lists.add(weekend)
-    schedule(other, timezone.now() + timedelta(hours=1))
 
     assert len(cohort(campaign)) == 3
     assert len(cohort(campaign, timezone.now() + DAY)) == 20
@@ -167,9 +169,11 @@ def test_a_plan_without_end_is_refused():
 
 
 def test_the_admin_shows_the_plan_day_by_day(warm_up, admin_client):
+    adding = admin_client.get(reverse("admin:newsletter_warmup_add"))
     listing = admin_client.get(reverse("admin:newsletter_warmup_changelist"))
     page = admin_client.get(reverse("admin:newsletter_warmup_change", args=[warm_up.pk]))
 
+    assert "once it is saved" in adding.text
     assert "10" in listing.text
     for number in [10, 20, 40, 80]:
         assert f"<td>{number}</td>" in page.text
