@@ -22,10 +22,7 @@ class NameServer:
         self.zones = {}
         self.full = {}
         self.asked = []
-        self._udp = socket.socket(type=socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self._tcp = socket.socket()
-        self._tcp.bind(self._udp.getsockname())
+        self._tcp, self._udp = _at_one_port()
         self._tcp.listen()
         self.address = "{}:{}".format(*self._udp.getsockname())
 
@@ -81,6 +78,20 @@ class NameServer:
             case records:
                 reply.answer = [_record(record) for record in records]
         return reply.to_wire()
+
+
+def _at_one_port():
+    """Two sockets; of a port that is free for the one, the other may be taken."""
+    while True:
+        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+        tcp.bind(("127.0.0.1", 0))
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            tcp.close()
+            udp.close()
+        else:
+            return tcp, udp
 
 
 def _record(text):
