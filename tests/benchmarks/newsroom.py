@@ -120,6 +120,13 @@ class Newsroom:
         words = [*_PYTHON, "tests.benchmarks.costs", way, str(count)]
         return float(json.loads(output(words, self._mailing(sink)))["microseconds"])
 
+    def bare_sender(
+        self, sink: Sink, connections: int, first: int, count: int
+    ) -> contextlib.AbstractContextManager[Program]:
+        """A process that asks no database; see tests.benchmarks.senders."""
+        numbers = [str(number) for number in (sink.port, connections, first, count)]
+        return running([*_PYTHON, "tests.benchmarks.senders", *numbers], self._mailing(sink))
+
     def wait_until_sent(self, campaign: int, largest_hand: int) -> None:
         """Raises FailedError if it comes to anything else, or a worker has more in hand."""
         wait_until(

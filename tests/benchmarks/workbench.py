@@ -1,7 +1,6 @@
 """What figures are made of: a campaign sent from first to last, and what it is compared with."""
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.newsroom import Newsroom, Newsrooms
-from tests.benchmarks.processes import Program, running, say
+from tests.benchmarks.processes import Program, say
 from tests.benchmarks.sink import Arrived, Sink, sink
 
 _BARE_SENDERS = 2
@@ -83,10 +82,9 @@ def bare(newsroom: Newsroom) -> float:
     """Messages a second of two pipelined senders that ask no database."""
     with ExitStack() as stack:
         mail = stack.enter_context(sink())
-        body = stack.enter_context(sample(newsroom))
         share = _BARE_MESSAGES // _BARE_SENDERS
         senders = [
-            stack.enter_context(_bare_sender(mail, number * share, share, body))
+            stack.enter_context(newsroom.bare_sender(mail, CONNECTIONS, number * share, share))
             for number in range(_BARE_SENDERS)
         ]
         for sender in senders:
@@ -101,14 +99,6 @@ def bare(newsroom: Newsroom) -> float:
         sink_share = sink_cpu / arrived.seconds
         say(f"  bare: {arrived.per_second:,.0f}/s, the sink {sink_share:.0%} of a core")
         return arrived.per_second
-
-
-def _bare_sender(
-    mail: Sink, first: int, count: int, body: Path
-) -> contextlib.AbstractContextManager[Program]:
-    numbers = [mail.port, CONNECTIONS, first, count]
-    words = [sys.executable, "-m", "tests.benchmarks.senders", *map(str, numbers), str(body)]
-    return running(words)
 
 
 @contextlib.contextmanager
