@@ -53,10 +53,6 @@ class Address:
         return f"{self.local.translate(_TO_LOWER_ASCII)}@{self.domain}"
 
     @property
-    def mailbox_provider(self) -> str:
-        return mailbox_providers.of_domain(self.domain) or mailbox_providers.OTHER
-
-    @property
     def abuse_key(self) -> str:
         """One key for all the aliases of a mailbox (ADR-05), for counting; never for delivery."""
         local, _at, domain = self.without_tag.rpartition("@")

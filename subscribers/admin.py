@@ -74,7 +74,7 @@ class TermsAdmin(ReadOnlyAdmin):
 
 @admin.register(Subscriber)
 class SubscriberAdmin(ReadOnlyAdmin):
-    list_display = ["address", "kind", "mailbox_provider", "created_at"]
+    list_display = ["address", "kind", "domain", "created_at"]
     list_filter = ["kind"]
     search_fields = ["^identity"]
     ordering = ["-pk"]

@@ -1,4 +1,7 @@
-"""Who runs the mailboxes of a domain: by its name where all know it, else by its MX."""
+"""Who runs the mailboxes of a domain: by its name where all know it, else by its MX.
+
+Providers have names without a dot: with one, it is a domain.
+"""
 
 import re
 
@@ -32,14 +35,14 @@ _DOMAINS = {
     "sfr": "sfr.fr neuf.fr cegetel.net club-internet.fr",
     "bouygues": "bbox.fr",
     "laposte": "laposte.net",
-    "mail.ru": "mail.ru bk.ru inbox.ru list.ru internet.ru",
+    "mailru": "mail.ru bk.ru inbox.ru list.ru internet.ru",
     "yandex": "yandex.ru yandex.com yandex.by yandex.kz ya.ru narod.ru",
     "libero": "libero.it virgilio.it iol.it inwind.it blu.it giallo.it",
     "zoho": "zoho.com zohomail.com zohomail.eu zoho.eu zoho.in",
     "fastmail": "fastmail.com fastmail.fm fastmail.net",
     "freenet": "freenet.de",
     "posteo": "posteo.de posteo.net",
-    "mailbox.org": "mailbox.org",
+    "mailbox-org": "mailbox.org",
     "bluewin": "bluewin.ch",
     "comcast": "comcast.net",
     "btinternet": "btinternet.com",
@@ -65,14 +68,14 @@ _EXCHANGES = {
     "sfr": "sfr.fr",
     "bouygues": "bbox.fr",
     "laposte": "laposte.net",
-    "mail.ru": "mail.ru",
+    "mailru": "mail.ru",
     "yandex": "yandex.net yandex.ru",
     "libero": "libero.it iol.it",
     "zoho": "zoho.com zoho.eu zoho.in zohomail.com",
     "fastmail": "messagingengine.com",
     "freenet": "freenet.de",
     "posteo": "posteo.de",
-    "mailbox.org": "mailbox.org",
+    "mailbox-org": "mailbox.org",
     "bluewin": "bluewin.ch",
     "comcast": "comcast.net",
     "btinternet": "btinternet.com",

@@ -104,7 +104,7 @@ def _subscribers(chance: random.Random) -> Iterator[Subscriber]:
             identity=address.identity,
             address=str(address),
             suppression_key=address.suppression_keys()[0],
-            mailbox_provider=address.mailbox_provider,
+            domain=address.domain,
             name=f"{first} {last}" if chance.random() < 0.8 else "",
         )
 

@@ -7,6 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from subscribers.models import MailDomain
+
 _FIRST = timedelta(minutes=15)
 _LONGEST = timedelta(hours=4)
 _MOST_ATTEMPTS = 1000
@@ -21,7 +23,7 @@ def lives_at(house: str) -> models.Q:
     """Of rows with a subscriber. Providers have names without a dot; mail domains have one."""
     if "." in house:
         return models.Q(subscriber__address__endswith=f"@{house}")
-    return models.Q(subscriber__mailbox_provider=house)
+    return MailDomain.objects.run_by(house, "subscriber__domain")
 
 
 class ParkingQuerySet(models.QuerySet["Parking"]):

@@ -13,7 +13,7 @@ from newsletter.models import Campaign, Parking
 from newsletter.newsroom.parked import parked
 from newsletter.reports import Progress
 
-# What readers call a Subscriber.mailbox_provider.
+# What readers call a mailbox provider.
 _HOUSES = {
     "gmail": "Gmail",
     "microsoft": "Microsoft (Outlook, Hotmail)",

@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ('identity', models.CharField(editable=False, max_length=320, unique=True, verbose_name='identity')),
                 ('address', models.CharField(max_length=320, verbose_name='address')),
                 ('suppression_key', models.CharField(db_index=True, editable=False, max_length=40)),
-                ('mailbox_provider', models.CharField(default='other', max_length=20, verbose_name='mailbox provider')),
+                ('domain', models.CharField(editable=False, max_length=255, verbose_name='domain')),
                 ('kind', models.CharField(choices=[('reader', 'Reader'), ('seed', 'Seed'), ('staff', 'Staff')], default='reader', max_length=10, verbose_name='kind')),
                 ('name', models.CharField(blank=True, max_length=100, verbose_name='name')),
                 ('language', models.CharField(blank=True, max_length=12, verbose_name='language')),

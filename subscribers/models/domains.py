@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -47,6 +48,12 @@ class MailDomainQuerySet(models.QuerySet["MailDomain"]):
             else:
                 strange.append(domain)
         return found | self._learn(strange, now) if strange else found
+
+    def run_by(self, provider: str, domain: str) -> Q:
+        """Of rows whose field of this name is a domain: those whose mailboxes it runs."""
+        looked_up = self.filter(mailbox_provider=provider).values("name")
+        known = mailbox_providers.domains_of(provider)
+        return Q(**{f"{domain}__in": looked_up}) | Q(**{f"{domain}__in": known})
 
     def due(self) -> Self:
         return self.filter(due_at__lte=timezone.now())

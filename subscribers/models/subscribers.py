@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from subscribers import tokens
 from subscribers.addresses import Address
+from subscribers.models.domains import MailDomain
 from subscribers.models.suppressions import Suppression
 from subscribers.tokens import Purpose
 from subscribers.validators import validate_time_zone
@@ -23,7 +24,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
             identity=address.identity,
             address=str(address),
             suppression_key=Suppression.objects.key_for(address),
-            mailbox_provider=address.mailbox_provider,
+            domain=address.domain,
             **details,
         )
         # Of thirty requests at once one row remains: the database decides, not a check before.
@@ -32,7 +33,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
             [fresh],
             update_conflicts=True,
             unique_fields=["identity"],
-            update_fields=["mailbox_provider"],
+            update_fields=["domain"],
         )
         subscriber = self.get(identity=address.identity)
         subscriber._learn(details)
@@ -72,7 +73,8 @@ class Subscriber(models.Model):
     address = models.CharField(_("address"), max_length=320)
     # The key of this address in the table of suppressions; see Suppression.
     suppression_key = models.CharField(max_length=40, db_index=True, editable=False)
-    mailbox_provider = models.CharField(_("mailbox provider"), max_length=20, default="other")
+    # What follows the @: by it we know who runs the mailbox; see MailDomain.
+    domain = models.CharField(_("domain"), max_length=255, editable=False)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.READER)
     name = models.CharField(_("name"), max_length=100, blank=True)
     language = models.CharField(_("language"), max_length=12, blank=True)
@@ -89,6 +91,11 @@ class Subscriber(models.Model):
     @property
     def mailbox(self) -> Address:
         return Address(*self.address.rsplit("@", 1))
+
+    @property
+    def mailbox_provider(self) -> str:
+        """Who runs the mailbox, as far as we know today."""
+        return MailDomain.objects.providers([self.domain])[self.domain]
 
     def language_on(self, mailing_list: "MailingList") -> str:
         """What we write to this reader in, about that list."""

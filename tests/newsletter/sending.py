@@ -56,6 +56,7 @@ def confirmed_readers(count, mailing_list, domain="example.org"):
         Subscriber(
             identity=f"reader{number}@{domain}",
             address=f"reader{number}@{domain}",
+            domain=domain,
             suppression_key=f"1:{number:032x}",
         )
         for number in range(count)

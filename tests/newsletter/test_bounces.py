@@ -61,9 +61,8 @@ def people(count, mailing_list, domain="example.org"):
     """Confirmed readers under the keys that their addresses have."""
     readers = confirmed_readers(count, mailing_list, domain)
     for reader in readers:
-        reader.mailbox_provider = reader.mailbox.mailbox_provider
         reader.suppression_key = reader.mailbox.suppression_keys()[0]
-    Subscriber.objects.bulk_update(readers, ["mailbox_provider", "suppression_key"])
+    Subscriber.objects.bulk_update(readers, ["suppression_key"])
     return readers
 
 

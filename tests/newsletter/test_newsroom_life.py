@@ -330,7 +330,7 @@ def test_a_batch_that_was_set_aside_is_shown_while_the_others_go_on(desk, url, h
 @pytest.fixture
 def parked(half_way):
     """Gmail, where ben (uncertain) and cyd (waiting) have their mailboxes, refuses us."""
-    Subscriber.objects.filter(address__regex="^(ben|cyd)").update(mailbox_provider="gmail")
+    Subscriber.objects.filter(address__regex="^(ben|cyd)").update(domain="gmail.com")
     half_way.batches.update(left_aside=1, due_at=timezone.now() + timedelta(hours=1))
     now = timezone.now()
     Parking.objects.park("default", "gmail", "550", "5.7.1 Likely unsolicited.", now)

@@ -44,7 +44,9 @@ def test_what_is_searched_for_is_taken_as_written(desk, subscribe, beginning):
 
 def test_every_reader_is_on_one_page_of_the_list(desk, briefing):
     Subscriber.objects.bulk_create(
-        Subscriber(identity=f"r{n:03}@example.com", address=f"r{n:03}@example.com")
+        Subscriber(
+            identity=f"r{n:03}@example.com", address=f"r{n:03}@example.com", domain="example.com"
+        )
         for n in range(120)
     )
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 from django.db.models import F
+from django.urls import reverse
 from django.utils import timezone
 
 from subscribers import mailbox_providers, name_servers, tasks
-from subscribers.addresses import parse
-from subscribers.models import MailDomain, domains
+from subscribers.models import MailDomain, Subscriber, domains
 from tests.name_server import answering
 
 pytestmark = pytest.mark.django_db
@@ -246,5 +246,37 @@ def test_the_heartbeat_waits_for_no_name_server(name_server):
 
 def test_every_provider_in_the_tables_has_one_name():
     assert len(set(mailbox_providers.NAMES)) == len(mailbox_providers.NAMES)
-    assert all(len(name) <= 30 and name == name.lower() for name in mailbox_providers.NAMES)
-    assert parse("ann@free.fr").mailbox_provider == "free"
+    assert all(
+        len(name) <= 30 and name == name.lower() and "." not in name
+        for name in mailbox_providers.NAMES
+    )
+
+
+def test_a_reader_is_at_whom_the_mx_tells(name_server, subscribe):
+    ann, bob = subscribe("ann@harbour.news").subscriber, subscribe("bob@web.de").subscriber
+    name_server.zones["harbour.news"] = ["harbour.news. MX 10 aspmx.l.google.com."]
+    assert (ann.mailbox_provider, bob.mailbox_provider) == ("other", "gmx")
+
+    look_up("harbour.news")
+
+    assert ann.mailbox_provider == "gmail"
+    assert readers_at("gmail") == {ann}
+    assert readers_at("gmx") == {bob}
+
+
+def readers_at(provider):
+    return set(Subscriber.objects.filter(MailDomain.objects.run_by(provider, "domain")))
+
+
+def test_the_admin_asks_the_name_servers_again(admin_client):
+    MailDomain.objects.create(
+        name="harbour.news", mailbox_provider="gmail", due_at=timezone.now() + DAY
+    )
+    url = reverse("admin:subscribers_maildomain_changelist")
+    rows = list(MailDomain.objects.values_list("pk", flat=True))
+
+    answer = admin_client.post(url, {"action": "look_up_again", "_selected_action": rows})
+
+    assert answer.status_code == 302
+    assert MailDomain.objects.due().exists()
+    assert "harbour.news" in admin_client.get(url).text

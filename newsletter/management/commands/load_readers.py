@@ -113,7 +113,7 @@ def _subscribers(numbers: range, domain: str, now: datetime) -> Iterator[Subscri
             identity=address.identity,
             address=str(address),
             suppression_key=address.suppression_keys()[0],
-            mailbox_provider=address.mailbox_provider,
+            domain=address.domain,
             name=_NAMES[number % len(_NAMES)],
             created_at=now,
         )
