@@ -224,3 +224,22 @@ def test_old_secret_keys_still_read_links(ask):
 
     assert after[1:] == before
     assert after[0] != before[0]
+
+
+def test_name_servers_are_addresses_perhaps_with_a_port():
+    text = "192.0.2.53, 192.0.2.54:5353, 2001:db8::53"
+    assert Environment({"DNS_SERVERS": text}).servers("DNS_SERVERS") == text.split(", ")
+    assert Environment({}).servers("DNS_SERVERS") == []
+
+
+@pytest.mark.parametrize("text", ["dns.example", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:x"])
+def test_what_is_no_address_of_a_name_server_is_refused(text):
+    with pytest.raises(ImproperlyConfigured, match="write an IP address"):
+        Environment({"DNS_SERVERS": text}).servers("DNS_SERVERS")
+
+
+def test_limits_of_sending_are_none_unless_said(ask):
+    limits = "[s.SEND_PER_SECOND, s.SEND_PER_DAY]"
+    assert ask(limits, ENVIRONMENT="laptop", SECRET_KEY="x") == [0, 0]
+    said = {"SEND_PER_SECOND": "0.5", "SEND_PER_DAY": "50000"}
+    assert ask(limits, ENVIRONMENT="laptop", SECRET_KEY="x", **said) == [0.5, 50000]

@@ -5,7 +5,9 @@ from functools import cache
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.retry import Retry
 
 from newsletter.delivery.buckets import HOLDS, PAUSE, Taken, UnreachableError, chance, holds
 
@@ -114,6 +116,11 @@ def _keys(mailer: str, names: Iterable[str]) -> list[str]:
 def _scripts(url: str) -> tuple[Script, Script]:
     """One client a process; its connections are kept, and none is shared with a child."""
     client = redis.Redis.from_url(
-        url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, decode_responses=True
+        url,
+        socket_timeout=_PATIENCE,
+        socket_connect_timeout=_PATIENCE,
+        # A kept connection may have died since; any more patience would hold up the hand.
+        retry=Retry(NoBackoff(), 1),
+        decode_responses=True,
     )
     return client.register_script(_TAKE), client.register_script(_GIVE_BACK)

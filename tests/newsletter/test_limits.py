@@ -244,9 +244,10 @@ def test_threads_of_one_process_share_its_buckets():
             granted.append(tokens.take("default", {"gmail": 8}, {"": 500}).tokens["gmail"])
             time.sleep(0.002)
 
+    begun = time.monotonic()
     together(worker, 4)
 
-    assert 0 < sum(granted) <= 500 + 50 + 1
+    assert 0 < sum(granted) <= 500 * (time.monotonic() - begun) + 50
 
 
 def together(act, count):
@@ -289,7 +290,7 @@ def test_four_processes_get_two_hundred_a_second_together(redis_url):
         assert within <= 200 + 20 + 20
     length = moments[-1][0] - moments[0][0]
     assert 3 <= length < 30
-    assert 0.8 * 200 * length < sum(number for _at, number in moments) <= 200 * length + 21
+    assert 0.7 * 200 * length < sum(number for _at, number in moments) <= 200 * length + 21
 
 
 def test_emptied_redis_begins_anew(with_redis):
