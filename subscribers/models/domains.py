@@ -89,7 +89,8 @@ class MailDomainQuerySet(models.QuerySet["MailDomain"]):
     def _note(self, names: list[str]) -> None:
         if names:
             now = timezone.now()
-            rows = [MailDomain(name=name, due_at=now) for name in names]
+            # In one order for all: two who note the same must not wait for each other.
+            rows = [MailDomain(name=name, due_at=now) for name in sorted(names)]
             self.bulk_create(rows, ignore_conflicts=True)
 
     def _claim(self, limit: int) -> "list[MailDomain]":

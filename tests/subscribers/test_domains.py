@@ -1,9 +1,12 @@
 """Who runs the mailboxes of a domain: by name, by MX, and "other" until somebody knows."""
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
@@ -280,3 +283,28 @@ def test_the_admin_asks_the_name_servers_again(admin_client):
     assert answer.status_code == 302
     assert MailDomain.objects.due().exists()
     assert "harbour.news" in admin_client.get(url).text
+
+
+def by_threads(ask, calls):
+    """What each of these calls came to, all made at once on connections of their own."""
+    start = threading.Barrier(len(calls))
+
+    def call(names):
+        try:
+            start.wait(timeout=10)
+            return ask(names)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(call, calls))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_who_note_the_same_domains_at_once_never_wait_in_a_circle():
+    names = [f"paper{number}.news" for number in range(3000)]
+
+    found = by_threads(MailDomain.objects.providers, [names, names[::-1]])
+
+    assert found == [dict.fromkeys(names, "other")] * 2
+    assert MailDomain.objects.count() == len(names)
