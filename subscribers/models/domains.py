@@ -58,11 +58,12 @@ class MailDomainQuerySet(models.QuerySet["MailDomain"]):
     def due(self) -> Self:
         return self.filter(due_at__lte=timezone.now())
 
-    def look_up(self, limit: int = 100) -> int:
+    def look_up(self, limit: int = _AT_ONCE) -> int:
         """Ask name servers about those that are due; of how many it did. Any worker may call it.
 
-        Takes 4 s for every 16 of them at the worst: where no name server answers. Then they are
-        asked about again, ever later; what was known of them stays.
+        Takes 4 s at the worst, unless told to ask about more at a time: where no name server
+        answers. A worker that stops waits for it. Whoever has no answer is asked about again, ever
+        later; what was known of them stays.
         """
         domains = self._claim(limit)
         if domains:
@@ -81,10 +82,11 @@ class MailDomainQuerySet(models.QuerySet["MailDomain"]):
         if len(_known) > _MOST_REMEMBERED:
             _known.clear()
         for domain in domains:
-            provider = rows.get(domain) or OTHER
             is_waiting = not rows.get(domain) and not mailbox_providers.is_reserved(domain)
-            _known[domain] = provider, now + (_ASKED_AGAIN if is_waiting else _REMEMBERED)
-        return {domain: _known[domain][0] for domain in domains}
+            until = now + (_ASKED_AGAIN if is_waiting else _REMEMBERED)
+            _known[domain] = rows.get(domain) or OTHER, until
+        # Not read back from there: another thread may have cleared it.
+        return {domain: rows.get(domain) or OTHER for domain in domains}
 
     def _note(self, names: list[str]) -> None:
         if names:

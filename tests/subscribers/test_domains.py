@@ -308,3 +308,34 @@ def test_workers_who_note_the_same_domains_at_once_never_wait_in_a_circle():
 
     assert found == [dict.fromkeys(names, "other")] * 2
     assert MailDomain.objects.count() == len(names)
+
+
+@pytest.fixture
+def quick_switches():
+    """Threads take turns a thousand times as often."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_that_ask_of_more_than_is_remembered_get_their_answers(monkeypatch, quick_switches):
+    monkeypatch.setattr(domains, "_MOST_REMEMBERED", 5)
+    names = [[f"paper{number}.test" for number in range(n, n + 200)] for n in range(4)]
+
+    def ask(names):
+        return [set(MailDomain.objects.providers(names)) for _ in range(40)]
+
+    for mine, found in zip(names, by_threads(ask, names), strict=True):
+        assert found == [set(mine)] * 40
+
+
+def test_one_look_up_is_one_round_of_questions_that_whoever_stops_waits_for(name_server):
+    names = [f"paper{number}.news" for number in range(30)]
+    name_server.zones = dict.fromkeys(names, "servfail")
+    providers(*names)
+
+    MailDomain.objects.look_up()
+
+    assert len(set(name_server.asked)) == 16
