@@ -62,8 +62,8 @@ def _zone() -> ZoneInfo:
 
 class RateLimitQuerySet(models.QuerySet["RateLimit"]):
     def rates(self) -> dict[str, dict[str, Rate]]:
-        """By mailer and mailbox provider, as they stand: rows, and for what they leave out, the
-        settings."""
+        """By mailer and mailbox provider. The settings hold until the default mailer has a row for
+        all its mail, which then says everything: what it leaves blank has no limit."""
         rates: dict[str, dict[str, Rate]] = {}
         preset = Rate(settings.SEND_PER_SECOND or None, settings.SEND_PER_DAY or None)
         if any(preset):
