@@ -169,6 +169,7 @@ class Rates:
 
     def __init__(self, course: Course, limits: Limits, wanted: dict[str, Counter[str]]) -> None:
         self._course = course
+        self._limits = limits
         self._grants = {mailer: limits.take(mailer, count) for mailer, count in wanted.items()}
         self._left = {mailer: Counter(grant.granted) for mailer, grant in self._grants.items()}
         # Seconds until a mailer that is used up gives a token again.
@@ -176,8 +177,10 @@ class Rates:
 
     def allow(self, reader: Reader) -> bool:
         mailer, provider = self._course.mailer(reader), reader.mailbox_provider
+        if self._left[mailer][provider] <= 0:
+            return False
         self._left[mailer][provider] -= 1
-        return self._left[mailer][provider] >= 0
+        return True
 
     def again_in(self, reader: Reader) -> float | None:
         """Seconds until their provider is asked again; None if all have to wait for the mailer."""
@@ -186,3 +189,9 @@ class Rates:
         if seconds is None:
             self.wait = max(self.wait, grant.mailer_again_in or 0.0)
         return seconds
+
+    def give_back(self) -> None:
+        """What was granted to readers whom nobody came to."""
+        for mailer, left in self._left.items():
+            if unused := +left:
+                self._limits.give_back(mailer, unused)

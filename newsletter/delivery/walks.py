@@ -35,6 +35,8 @@ _ROUND = 0.01
 _DRAINING = 0.1
 # A mailer that is used up for longer than this many seconds gives its batch back.
 _LONGEST_WAIT = 1.0
+# And so many are given at once that a window is worth its while.
+_SIP = 0.05
 _FIRST_REST = timedelta(seconds=5)
 _LONGEST_REST = timedelta(minutes=5)
 _FIRST_TURN = timedelta(seconds=1)
@@ -57,8 +59,8 @@ class Walk:
         self._position = batch.position
         self._left_aside = 0
         self._again_at: datetime | None = None
-        # Seconds until the mailer, used up by its limit, takes more.
-        self._wait = 0.0
+        # When the mailer, used up by its limit, takes more; by our own clock.
+        self._open_at = 0.0
         self._piece = 0
         self._trouble: TransportError | None = None
         self._unwritten: list[Answer] = []
@@ -93,11 +95,15 @@ class Walk:
 
     def _has_more(self) -> bool:
         """Where it is only a matter of moments, as nobody else could do more."""
-        return self._wait <= _LONGEST_WAIT and self._may_take()
+        return self._wait() <= _LONGEST_WAIT and self._may_take()
+
+    def _wait(self) -> float:
+        """Seconds until the mailer takes more."""
+        return max(0.0, self._open_at - time.monotonic())
 
     def _collect(self) -> list[Answer]:
         if not self._hand:
-            time.sleep(self._wait)
+            time.sleep(self._wait())
             return []
         if self._may_take():
             return self._arrived(max(1, len(self._hand) * 3 // 4), _ROUND)
@@ -135,7 +141,7 @@ class Walk:
     def _take(self, window: Window) -> list[Reader]:
         """The next who may be mailed now; those before them who may not are passed over."""
         room = self._course.in_hand - len(self._hand)
-        if room <= 0:
+        if room <= 0 or self._wait():
             return []
         piece = list(islice(self._left, max(room, self._piece)))
         chosen = self._chosen(piece, room)
@@ -167,7 +173,6 @@ class Walk:
 
     def _within_limits(self, chosen: "_Chosen", piece: list[int]) -> "_Chosen":
         """Of whom could be taken, those whom the rate limits allow."""
-        self._wait = 0.0
         rates = ask(lambda: self._course.rates(chosen.taken))
         if rates is None:
             return chosen
@@ -178,10 +183,18 @@ class Walk:
             elif (seconds := rates.again_in(reader)) is not None:
                 self._leave_aside(1, timezone.now() + self._turn(seconds))
             else:
-                self._wait = rates.wait
-                self._leave_aside(1, timezone.now() + timedelta(seconds=rates.wait))
+                self._open_at = time.monotonic() + max(rates.wait, _SIP)
+                self._stay_before(reader, chosen, piece)
+                break
+        rates.give_back()
         chosen.taken = allowed
         return chosen
+
+    def _stay_before(self, reader: Reader, chosen: "_Chosen", piece: list[int]) -> None:
+        """The mailer is used up: this one and all behind are looked at when it takes more."""
+        chosen.seen = piece.index(reader.subscriber_id)
+        seen = set(piece[: chosen.seen])
+        chosen.passed = [subscriber for subscriber in chosen.passed if subscriber in seen]
 
     def _turn(self, seconds: float) -> timedelta:
         """The more often we came in vain, the later we come again: others are in line too."""
@@ -238,7 +251,7 @@ class Walk:
     def _rest(self) -> timedelta:
         """How long the batch lies: as they asked who did not take our mail, else ever longer."""
         if not isinstance(self._trouble, UnreachableError):
-            return timedelta(seconds=self._wait)
+            return timedelta(seconds=self._wait())
         rest = pauses.growing(_FIRST_REST, self._batch.attempts, _LONGEST_REST)
         return min(max(rest, self._trouble.rest or pauses.NONE), pauses.LONGEST)
 
