@@ -207,6 +207,7 @@ class RawServer:
     connections: int = 0
     open: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _talks: set[asyncio.Task[None]] = field(default_factory=set)
     _times: Counter[str] = field(default_factory=Counter)
 
     async def listen(self) -> asyncio.Server:
@@ -219,16 +220,22 @@ class RawServer:
     def recipients(self) -> list[str]:
         return [to for mail in self.received for to in mail.recipients]
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def hang_up(self) -> None:
+        """On everybody."""
+        for writer in self.writers:
+            writer.transport.abort()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
         self.writers.append(writer)
+        talk = _RawTalk(self, self.connections, reader, writer)
+        self._talks.add(asyncio.create_task(self._talk(talk, writer)))
+
+    async def _talk(self, talk: "_RawTalk", writer: asyncio.StreamWriter) -> None:
         try:
-            await _RawTalk(self, self.connections, reader, writer).go_on()
+            await talk.go_on()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
-        except asyncio.CancelledError:
-            # The test is over; asyncio's own streams would complain of it.
             pass
         finally:
             self.open -= 1
@@ -357,21 +364,23 @@ def serving[Server: (SmtpServer, RawServer)](server: Server) -> Iterator[Server]
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(_close(listener), loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(_close(listener, server), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=10)
         loop.close()
 
 
-async def _close(listener: asyncio.Server) -> None:
+async def _close(listener: asyncio.Server, server: SmtpServer | RawServer) -> None:
     listener.close()
-    # Whoever was let in this moment begins some rounds later, and sockets close in the next.
-    for _round in range(3):
-        await asyncio.sleep(0)
+    # Whoever was let in this moment begins in the next round; so do sockets close.
+    await asyncio.sleep(0)
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
+    if isinstance(server, RawServer):
+        server.hang_up()
         await asyncio.sleep(0)
 
 

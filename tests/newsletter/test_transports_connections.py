@@ -373,9 +373,7 @@ def test_a_server_that_hung_up_meanwhile_is_called_again(campaign, settings, ser
     with Transports() as transports:
         transports["default"].take(messages(campaign, 2), ours)
         wait_for(transports, 2)
-        for writer in server.writers:
-            writer.get_extra_info("socket")
-            writer.transport._loop.call_soon_threadsafe(writer.transport.abort)
+        server.writers[0].transport._loop.call_soon_threadsafe(server.hang_up)
         until(lambda: server.open == 0)
         transports["default"].take(messages(campaign, 2, first=3), ours)
         account = wait_for(transports, 2)
