@@ -372,8 +372,9 @@ def serving[Server: (SmtpServer, RawServer)](server: Server) -> Iterator[Server]
 
 async def _close(listener: asyncio.Server, server: SmtpServer | RawServer) -> None:
     listener.close()
-    # Whoever was let in this moment begins in the next round; so do sockets close.
-    await asyncio.sleep(0)
+    # Whoever was let in this moment begins some rounds later, and sockets close in the next.
+    for _round in range(4):
+        await asyncio.sleep(0)
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in others:
             task.cancel()

@@ -55,4 +55,5 @@ class SmtpTransport:
         if isinstance(crash, OSError):
             logger.warning("%s: %s", context["message"], crash)
         else:
+            self._connections.break_off()
             self._outbox.put(crash)

@@ -58,6 +58,7 @@ class Connections:
         self._is_stuck = False
         self._is_told = False
         self._is_closing = False
+        self._is_broken = False
         self._stopping_since: float | None = None
 
     def watch(self) -> None:
@@ -86,13 +87,19 @@ class Connections:
 
     def close(self) -> None:
         """Say goodbye, and stop the loop."""
-        self._is_closing = True
+        self._is_closing = self._is_broken = True
         for task in self._opening:
             task.cancel()
         for conversation in list(self._open):
             conversation.quit()
         self._loop.call_later(_GOODBYE, self._loop.stop)
         self._stop_when_all_is_over()
+
+    def break_off(self) -> None:
+        """After a crash nothing more is begun; the worker is about to die of it."""
+        self._is_broken = True
+        self._waiting.clear()
+        self._again.clear()
 
     # What conversations ask for.
 
@@ -173,7 +180,7 @@ class Connections:
             self._make_do()
             return
         free = self._most - len(self._open) - len(self._opening)
-        for _connection in range(0 if self._is_closing else min(self._wanted(), free)):
+        for _connection in range(0 if self._is_broken else min(self._wanted(), free)):
             task = self._loop.create_task(self._connect())
             self._opening.add(task)
             task.add_done_callback(self._connected)
