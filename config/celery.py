@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
@@ -52,14 +53,15 @@ def _beat() -> None:
     """Look for what is due until the worker stops; an outage only makes the next look later."""
     from django.conf import settings
 
+    from newsletter.models import Campaign
+
+    # A release may have brought other rules of time zones.
+    _attempt(Campaign.objects.reckon)
     while not _stopping.wait(settings.HEARTBEAT):
-        _look()
+        _attempt(_look)
 
 
 def _look() -> None:
-    from django.db import DatabaseError, connection
-    from kombu.exceptions import OperationalError
-
     from newsletter import outages
     from newsletter.tasks import look_for_due_campaigns
     from subscribers.tasks import (
@@ -68,16 +70,27 @@ def _look() -> None:
         look_for_unknown_domains,
     )
 
+    look_for_due_letters()
+    look_for_due_campaigns()
+    look_for_forgotten_sign_ups()
+    look_for_unknown_domains()
+    outages.answered()
+
+
+def _attempt(look: Callable[[], object]) -> None:
+    from django.db import DatabaseError, connection
+    from kombu.exceptions import OperationalError
+
+    from newsletter import outages
+
     try:
-        look_for_due_letters()
-        look_for_due_campaigns()
-        look_for_forgotten_sign_ups()
-        look_for_unknown_domains()
-        outages.answered()
-    except (DatabaseError, OperationalError) as error:
+        look()
+    except DatabaseError as error:
         outages.failed()
         logger.warning("The heartbeat missed a beat: %s", error)
         connection.close()
+    except OperationalError as error:
+        logger.warning("The heartbeat missed a beat: %s", error)
     except Exception:
         # Ours, so loudly; but a worker whose heart stopped would be deaf without a sign of it.
         logger.exception("The heartbeat stumbled")
