@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -20,7 +21,7 @@ from newsletter.delivery.outcomes import (
     UnreachableError,
 )
 from newsletter.delivery.verdicts import Answer, Verdicts
-from newsletter.delivery.windows import Window, ask, insist
+from newsletter.delivery.windows import StoppedError, Window, ask, insist
 from newsletter.models import Batch, Delivery
 from newsletter.models.deliveries import LedgerRow
 
@@ -51,9 +52,8 @@ class Walk:
         self._worker = worker
         self._lease = lease
         self._course = Course(batch, worker)
-        self._deferred, left = ask(self._course.readers)
-        self._verdicts = Verdicts(batch, self._deferred)
-        self._left = deque([*self._deferred, *left])
+        self._verdicts = Verdicts(batch, {})
+        self._left: deque[int] = deque()
         # Whom the transports have now, with the row that the ledger will get.
         self._hand: dict[int, LedgerRow] = {}
         self._position = batch.position
@@ -66,9 +66,12 @@ class Walk:
         self._unwritten: list[Answer] = []
 
     def go(self) -> None:
+        deferred, left = ask(self._course.readers)
+        self._verdicts = Verdicts(self._batch, deferred)
+        self._left.extend([*deferred, *left])
         while True:
             window = self._window(self._collect())
-            taken = self._take(window) if self._may_take() else []
+            taken = self._try_to_take(window)
             if not taken and not self._hand and not self._has_more():
                 return self._leave(window)
             if not window.says_nothing:
@@ -85,13 +88,11 @@ class Walk:
 
     def _may_take(self) -> bool:
         """Whether more may be taken in hand; what is in hand is finished and written down."""
-        return bool(
-            self._left
-            and not self._trouble
-            and not stopping.is_stopping()
-            and self._lease.is_ours()
-            and ask(self._course.goes_on)
-        )
+        if not self._left or self._trouble or stopping.is_stopping() or not self._lease.is_ours():
+            return False
+        with suppress(StoppedError):
+            return ask(self._course.goes_on)
+        return False
 
     def _has_more(self) -> bool:
         """Where it is only a matter of moments, as nobody else could do more."""
@@ -132,11 +133,21 @@ class Walk:
         if answers:
             if returned := self._verdicts.enter(answers, window):
                 self._leave_aside(returned, timezone.now())
-                ask(lambda: self._course.give_back(answers))
-            if words := ask(lambda: self._course.look_at(answers)):
-                self._note(SendersFaultError(words))
+            self._learn_from(answers)
         window.left_aside = self._left_aside
         return window
+
+    def _learn_from(self, answers: list[Answer]) -> None:
+        with suppress(StoppedError):
+            ask(lambda: self._course.give_back(answers))
+            if words := ask(lambda: self._course.look_at(answers)):
+                self._note(SendersFaultError(words))
+
+    def _try_to_take(self, window: Window) -> list[Reader]:
+        """Told to stop while the database is away, we take nobody, and still have to write."""
+        with suppress(StoppedError):
+            return self._take(window) if self._may_take() else []
+        return []
 
     def _take(self, window: Window) -> list[Reader]:
         """The next who may be mailed now; those before them who may not are passed over."""
