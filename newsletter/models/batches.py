@@ -234,10 +234,14 @@ class Batch(models.Model):
         Whoever it never handed over is taken up again, unless the books are closed.
         """
         with transaction.atomic():
-            batch = Batch.objects.select_for_update(of=("self",)).get(pk=self.pk)
-            Delivery.objects.settle(batch.campaign_id, told)
-            if not batch.campaign.is_closed:
-                batch._take_back(Delivery.objects.unsettled(batch.campaign_id, returned))
+            # The campaign's row first: whoever closes its books holds it.
+            campaign = Campaign.objects.select_for_update().get(pk=self.campaign_id)
+            batch = Batch.objects.select_for_update().get(pk=self.pk)
+            Delivery.objects.settle(campaign.pk, told)
+            if campaign.is_closed:
+                campaign.recount()
+            else:
+                batch._take_back(Delivery.objects.unsettled(campaign.pk, returned))
 
     def _take(self) -> None:
         """Make it this worker's. A walk that left readers aside begins again, for them."""
