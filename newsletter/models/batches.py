@@ -237,7 +237,7 @@ class Batch(models.Model):
             # The campaign's row first: whoever closes its books holds it.
             campaign = Campaign.objects.select_for_update().get(pk=self.campaign_id)
             batch = Batch.objects.select_for_update().get(pk=self.pk)
-            Delivery.objects.settle(campaign.pk, told)
+            batch._hear(told)
             if campaign.is_closed:
                 campaign.recount()
             else:
@@ -261,13 +261,22 @@ class Batch(models.Model):
             left_aside=0,
         )
 
+    def _hear(self, told: "list[LedgerRow]") -> None:
+        """Also of those who were to be tried again, unless another has them in hand already."""
+        in_hand = {subscriber for subscriber, *_ in self.in_hand}
+        news = [row for row in told if row.subscriber not in in_hand]
+        Delivery.objects.add(self.campaign_id, news)
+        Delivery.objects.settle(self.campaign_id, news)
+        self.deferrals.filter(subscriber__in=[row.subscriber for row in news]).delete()
+
     def _take_back(self, subscribers: list[int]) -> None:
         if subscribers:
             Delivery.objects.filter(
                 campaign_id=self.campaign_id, subscriber_id__in=subscribers
             ).delete()
             Deferral.objects.put([self._repeated(subscriber) for subscriber in subscribers])
-            self._keep(finished_at=None, due_at=timezone.now())
+            # Another worker may be at it, and its hand stays in the row.
+            Batch.objects.filter(pk=self.pk).update(finished_at=None, due_at=Now())
 
     def _keep(self, **fields: Any) -> None:
         """Write to the row, which the caller has locked; nobody's hand is in it then."""
