@@ -253,6 +253,21 @@ def test_a_letter_that_kills_connections_is_said_twice_and_no_more(campaign, set
     assert len([said for said in server.steps("RCPT") if "reader3@" in said.argument]) == 2
 
 
+def test_where_no_fresh_connection_is_to_be_had_it_is_said_over_another(campaign, settings, server):
+    def told(said):
+        if said.step == "RCPT" and "reader20@" in said.argument:
+            return HANG_UP
+        return "421 Too many" if said.step == "GREETING" and said.connection > 2 else None
+
+    server.answer = told
+    use(settings, server, connections=2)
+
+    account = hand_over(messages(campaign, 20))
+
+    assert account.fates() == {Fate.SENT: 19, Fate.DEFERRED: 1}
+    assert account.fate(20) is Fate.DEFERRED
+
+
 @pytest.mark.parametrize("step", ["MAIL", "DOT"])
 def test_421_on_a_fresh_connection_is_about_everybody(campaign, settings, server, step):
     server.answer = lambda said: "421 4.3.2 Closed" if said.step == step else None
@@ -448,15 +463,16 @@ def test_a_server_that_is_not_there_is_tried_anew_with_the_next(campaign, settin
         assert account.fates() == {Fate.RETURNED: 4}
 
 
-def test_a_refusal_of_us_brings_everybody_back(campaign, settings, server):
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_refusal_of_us_brings_everybody_back(campaign, settings, server, count):
     server.answer = answers("RCPT", "554 5.7.1 Relay access denied", "@")
-    use(settings, server)
+    use(settings, server, connections=count)
 
-    account = hand_over(messages(campaign, 6))
+    account = hand_over(messages(campaign, 16))
 
     assert [str(error) for error in account.errors] == ["554 5.7.1 Relay access denied"]
     assert isinstance(account.errors[0], SendersFaultError)
-    assert account.fates() == {Fate.RETURNED: 6}
+    assert account.fates() == {Fate.RETURNED: 16}
 
 
 # Silence.

@@ -103,7 +103,8 @@ class Connections:
 
     # What conversations ask for.
 
-    def next(self, *, is_first: bool) -> Letter | None:
+    def next(self, conversation: Conversation, *, is_first: bool) -> Letter | None:
+        self._resting.pop(conversation, None)
         if is_first and self._again:
             return self._again.popleft()
         return self._waiting.popleft() if self._waiting else None

@@ -25,7 +25,7 @@ IDLE = 60
 class Desk(Protocol):
     """Where letters come from, and where their outcomes go."""
 
-    def next(self, *, is_first: bool) -> Letter | None: ...
+    def next(self, conversation: "Conversation", *, is_first: bool) -> Letter | None: ...
 
     def settle(self, outcome: Outcome) -> None: ...
 
@@ -92,9 +92,7 @@ class Conversation(asyncio.Protocol):
     # The desk's side.
 
     def go_on(self) -> None:
-        """With the next letter, if there is one, and if no envelope is out."""
-        if self._awaited and self._awaited[-1] != "dot":
-            return
+        """With the next letter, if there is one. Only where no envelope is out."""
         if commands := self._next_envelope():
             self._since = time.monotonic()
             self._transport.write(commands)
@@ -208,7 +206,7 @@ class Conversation(asyncio.Protocol):
     # What is said.
 
     def _next_envelope(self) -> bytes:
-        while letter := self._desk.next(is_first=self._is_first):
+        while letter := self._desk.next(self, is_first=self._is_first):
             if self._is_filled(letter):
                 self._ahead, self._is_first = letter, False
                 self._unsaid.extend(self._envelope(letter))
