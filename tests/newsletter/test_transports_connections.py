@@ -524,9 +524,11 @@ def test_a_letter_that_waits_behind_one_that_hangs_gets_a_connection_of_its_own(
         transports["default"].take(messages(campaign, 1), ours)
         until(lambda: server.steps("DOT"))
         transports["default"].take(messages(campaign, 3, first=2), ours)
-        account = wait_for(transports, 2)
+        # Where it is pipelined, another's envelope waits behind it.
+        rest = 2 if server.extensions else 3
+        account = wait_for(transports, rest)
 
-    assert account.fates() == {Fate.SENT: 2}
+    assert account.fates() == {Fate.SENT: rest}
 
 
 def test_silence_after_the_dot_ends_sooner_once_we_are_told_to_stop(
