@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import Case, Q, QuerySet, When
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from newsletter.models import planning
+from newsletter.models import books, planning
 from newsletter.models.articles import Article
 from newsletter.models.versions import Version
 from newsletter.wall_time import Hour
@@ -23,7 +23,6 @@ from subscribers.validators import validate_plain_line, validate_time_zone
 SEND_FOR = timedelta(hours=12)
 # A start missed by less, because everything was down, is made up for; later it asks (SND-08).
 GRACE = timedelta(hours=1)
-_TOTALS = ["sent", "failed", "skipped", "uncertain"]
 # What an editor decides with the slot, stored when it is booked.
 _DECIDED = [
     "scheduled_date",
@@ -231,7 +230,7 @@ class Campaign(models.Model):
             if not list(unplanned.select_for_update(skip_locked=True).values_list("pk")):
                 return False
             self.refresh_from_db()
-            self.audience = self._count_audience()
+            self.audience = self.count_audience()
             edges = planning.edges(self.periods_at_start(), self.planned_to)
             self._cut(edges if self.audience else [])
             self.save(update_fields=["audience"])
@@ -253,21 +252,21 @@ class Campaign(models.Model):
             if not list(open_books.select_for_update(of=("self",)).values_list("pk")):
                 return False
             self.refresh_from_db()
-            self._count()
-            self.trouble = self._unfinished() or self._unaccounted()
+            self._enter_totals()
+            self.trouble = books.trouble(self)
             if self.trouble:
                 self.status = self.Status.ATTENTION
             elif self.status == self.Status.SENDING:
                 self.status = self.Status.SENT
             self.finished_at = timezone.now()
-            self.save(update_fields=["status", "finished_at", "trouble", "audience", *_TOTALS])
+            self.save(update_fields=["status", "finished_at", "trouble", "audience", *books.TOTALS])
         return True
 
     def recount(self) -> None:
         """What was learnt after the books were closed is entered into the totals too."""
         if self.is_closed:
-            self._count()
-            self.save(update_fields=_TOTALS)
+            self._enter_totals()
+            self.save(update_fields=books.TOTALS)
 
     def cancel(self) -> bool:
         """Call it off, or stop it for good; False if it is a draft, or over.
@@ -445,44 +444,16 @@ class Campaign(models.Model):
     def _booked(self) -> CampaignQuerySet:
         return Campaign.objects.booked().filter(pk=self.pk)
 
-    def _count_audience(self) -> int:
+    def count_audience(self) -> int:
         """A reader on several of the lists counts once."""
         return self.periods_at_start().values("subscriber").distinct().count()
 
-    def _count(self) -> None:
-        """The totals, as the ledger has them."""
-        counted = self.deliveries.order_by().values_list("status").annotate(Count("subscriber"))
-        known = {str(status): count for status, count in counted}
-        for total in _TOTALS:
-            setattr(self, total, known.get(total, 0))
+    def _enter_totals(self) -> None:
+        for total, count in books.totals(self).items():
+            setattr(self, total, count)
 
     def _cut(self, edges: list[int]) -> None:
         if edges:
             self.batches.cut(self, self.planned_to, edges)
             self.planned_to = edges[-1]
             self.save(update_fields=["planned_to"])
-
-    def _unfinished(self) -> str:
-        aside = self.batches.filter(set_aside_at__isnull=False, finished_at__isnull=True).count()
-        words = ngettext(
-            "%(count)d batch failed again and again, and was set aside.",
-            "%(count)d batches failed again and again, and were set aside.",
-            aside,
-        )
-        return words % {"count": aside} if aside else ""
-
-    def _unaccounted(self) -> str:
-        accounted = sum(getattr(self, total) for total in _TOTALS)
-        # Whoever confirmed or left in the very moment of the start is only visible now.
-        if accounted != self.audience:
-            self.audience = self._count_audience()
-        missing = self.audience - accounted
-        if not missing:
-            return ""
-        if missing < 0:
-            return gettext("The ledger holds more readers than the audience had.")
-        return ngettext(
-            "%(count)d reader is not accounted for.",
-            "%(count)d readers are not accounted for.",
-            missing,
-        ) % {"count": missing}

@@ -109,7 +109,7 @@ def test_the_sent_campaign_accounts_for_everybody(demo):
     sent = Campaign.objects.get(status=Campaign.Status.SENT)
     progress = reports.progress(sent)
 
-    assert progress.audience == progress.sent == sent._count_audience() > 100
+    assert progress.audience == progress.sent == sent.count_audience() > 100
     assert Delivery.objects.filter(campaign=sent).count() == progress.audience
     assert not sent.batches.filter(finished_at=None).exists()
 
