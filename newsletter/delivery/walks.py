@@ -22,7 +22,7 @@ from newsletter.delivery.outcomes import (
 )
 from newsletter.delivery.verdicts import Answer, Verdicts
 from newsletter.delivery.windows import StoppedError, Window, ask, insist
-from newsletter.models import Batch, Delivery
+from newsletter.models import Batch, Deferral, Delivery
 from newsletter.models.deliveries import LedgerRow
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Walk:
         self._worker = worker
         self._lease = lease
         self._course = Course(batch, worker)
+        self._deferred: dict[int, Deferral] = {}
         self._verdicts = Verdicts(batch, {})
         self._left: deque[int] = deque()
         # Whom the transports have now, with the row that the ledger will get.
@@ -66,9 +67,9 @@ class Walk:
         self._unwritten: list[Answer] = []
 
     def go(self) -> None:
-        deferred, left = ask(self._course.readers)
-        self._verdicts = Verdicts(self._batch, deferred)
-        self._left.extend([*deferred, *left])
+        self._deferred, left = ask(self._course.readers)
+        self._verdicts = Verdicts(self._batch, self._deferred)
+        self._left.extend([*self._deferred, *left])
         while True:
             window = self._window(self._collect())
             taken = self._try_to_take(window)
@@ -219,8 +220,10 @@ class Walk:
 
     def _go_past(self, count: int) -> None:
         for _ in range(count):
-            # Who was deferred lies behind us already.
-            self._position = max(self._position, self._left.popleft())
+            subscriber = self._left.popleft()
+            # Who was deferred comes first, wherever his place is: those before it are still to come.
+            if subscriber not in self._deferred:
+                self._position = subscriber
 
     def _write(self, window: Window, taken: list[Reader]) -> list[Reader]:
         """Write the window; whom this returns may be handed over then."""

@@ -13,7 +13,7 @@ from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
 from newsletter.delivery.outcomes import Outbox
 from newsletter.delivery.transports.stock import StockTransport
-from newsletter.models import Batch, Campaign, Delivery, planning
+from newsletter.models import Batch, Campaign, Deferral, Delivery, planning
 from newsletter.models.batches import LeaseLostError
 from newsletter.models.deliveries import LedgerRow
 from newsletter.reports import Progress, progress
@@ -486,3 +486,21 @@ def _at_once(function, times):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_whoever_waits_before_a_deferred_reader_is_not_forgotten(
+    campaign, briefing, mailoutbox, during
+):
+    """A walk that begins again takes the deferred first, and may end before it comes to others."""
+    *_others, last = confirmed_readers(12, briefing)
+    start(campaign)
+    batch = campaign.batches.get()
+    Deferral.objects.put([batch._repeated(last.pk)])
+    during(stopping.stop)
+
+    work()
+    stopping.go_on()
+    work()
+
+    assert len(mailoutbox) == 12
+    assert progress(campaign) == Progress(audience=12, sent=12)
