@@ -235,7 +235,7 @@ class Batch(models.Model):
         """
         with transaction.atomic():
             # The campaign's row first: whoever closes its books holds it.
-            campaign = Campaign.objects.select_for_update().get(pk=self.campaign_id)
+            campaign = Campaign.objects.select_for_update(no_key=True).get(pk=self.campaign_id)
             batch = Batch.objects.select_for_update().get(pk=self.pk)
             batch._hear(told)
             if campaign.is_closed:

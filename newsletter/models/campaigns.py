@@ -192,7 +192,7 @@ class Campaign(models.Model):
         second has not read what the first one wrote. The slot, the lists and the audience stay.
         """
         with transaction.atomic():
-            if not list(self._booked().select_for_update().values_list("pk")):
+            if not list(self._booked().select_for_update(no_key=True).values_list("pk")):
                 return False
             current = dict(self.versions.current().values_list("pk", "mailing_list"))
             if set(current) != seen:
@@ -227,7 +227,9 @@ class Campaign(models.Model):
         """
         unplanned = Campaign.objects.unplanned().filter(pk=self.pk)
         with transaction.atomic():
-            if not list(unplanned.select_for_update(skip_locked=True).values_list("pk")):
+            # A stronger lock would make the workers' windows wait until all is planned.
+            locked = unplanned.select_for_update(skip_locked=True, no_key=True)
+            if not list(locked.values_list("pk")):
                 return False
             self.refresh_from_db()
             self.audience = self.count_audience()
@@ -249,7 +251,7 @@ class Campaign(models.Model):
         """
         with transaction.atomic():
             open_books = Campaign.objects.handed_over().filter(pk=self.pk)
-            if not list(open_books.select_for_update(of=("self",)).values_list("pk")):
+            if not list(open_books.select_for_update(of=("self",), no_key=True).values_list("pk")):
                 return False
             self.refresh_from_db()
             self._enter_totals()
