@@ -54,7 +54,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def _next_lot(self) -> float:
         """The lot of whoever is next: as if the new campaign had waited since then too."""
         waiting = self.unfinished().filter(campaign__status=Campaign.Status.SENDING)
-        return waiting.aggregate(lot=Min("lot"))["lot"] or 0.0
+        # What is only to be visited again says nothing about where the line is.
+        lots = waiting.aggregate(due=Min("lot", filter=Q(due_at__lte=Now())), any=Min("lot"))
+        return lots["due"] or lots["any"] or 0.0
 
     def unfinished(self) -> Self:
         return self.filter(finished_at__isnull=True, set_aside_at__isnull=True)

@@ -292,3 +292,16 @@ def test_a_batch_belongs_to_one_campaign_and_ends_with_it(campaign, subscribe):
     work()
 
     assert Batch.objects.filter(finished_at__isnull=True).count() == 0
+
+
+def test_a_new_campaign_stands_in_line_where_the_others_are_not_where_their_stragglers_wait(
+    campaign, briefing, monkeypatch
+):
+    monkeypatch.setattr(planning, "BATCH", 2)
+    confirmed_readers(8, briefing)
+    start(campaign)
+    straggler, second, *_rest = campaign.batches.order_by("lot")
+    later = timezone.now() + timedelta(hours=1)
+    campaign.batches.filter(pk=straggler.pk).update(due_at=later)
+
+    assert Batch.objects.all()._next_lot() == second.lot
