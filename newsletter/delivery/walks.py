@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -129,7 +130,7 @@ class Walk:
             self._trouble = trouble
 
     def _window(self, answers: list[Answer]) -> Window:
-        self._unwritten = answers
+        self._unwritten = [*self._unwritten, *answers]
         window = Window(self._position)
         if answers:
             if returned := self._verdicts.enter(answers, window):
@@ -176,7 +177,7 @@ class Walk:
                 chosen.passed.append(subscriber)
             elif len(chosen.taken) == room:
                 break
-            elif later := self._course.later(reader):
+            elif later := ask(partial(self._course.later, reader)):
                 self._leave_aside(1, later)
             else:
                 chosen.taken.append(reader)
@@ -221,7 +222,7 @@ class Walk:
     def _go_past(self, count: int) -> None:
         for _ in range(count):
             subscriber = self._left.popleft()
-            # Who was deferred comes first, wherever his place is: those before it are still to come.
+            # The deferred come first, wherever their place is: those before it are still to come.
             if subscriber not in self._deferred:
                 self._position = subscriber
 
@@ -254,7 +255,7 @@ class Walk:
             insist(lambda: windows.finish(self._batch, window, self._again_at))
 
     def _release(self, window: Window) -> None:
-        if self._course.gives_way:
+        if self._course.gives_way and not self._trouble:
             insist(lambda: windows.give_way(self._batch, window))
             return
         rest, words = self._rest(), str(self._trouble or "")

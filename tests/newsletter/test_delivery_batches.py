@@ -12,6 +12,7 @@ from django.utils import timezone
 from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
 from newsletter.delivery.outcomes import Outbox
+from newsletter.delivery.standing import Standing
 from newsletter.delivery.transports.stock import StockTransport
 from newsletter.models import Batch, Campaign, Deferral, Delivery, planning
 from newsletter.models.batches import LeaseLostError
@@ -504,3 +505,60 @@ def test_whoever_waits_before_a_deferred_reader_is_not_forgotten(
 
     assert len(mailoutbox) == 12
     assert progress(campaign) == Progress(audience=12, sent=12)
+
+
+def test_the_database_going_away_at_the_look_at_who_is_parked_loses_nobody(
+    campaign, briefing, mailoutbox, monkeypatch
+):
+    confirmed_readers(12, briefing)
+    start(campaign)
+    usual, failures = Standing.parked, []
+
+    def parked(standing, now):
+        if mailoutbox and not failures:
+            failures.append(1)
+            raise OperationalError("server closed the connection unexpectedly")
+        return usual(standing, now)
+
+    monkeypatch.setattr(Standing, "parked", parked)
+    monkeypatch.setattr(windows, "_PATIENCE", 0)
+    monkeypatch.setattr(windows, "connection", _Connected())
+
+    work()
+
+    assert failures
+    assert progress(campaign) == Progress(audience=12, sent=12)
+
+
+def test_an_ousted_worker_gives_back_all_it_never_handed_over_however_they_come_back(
+    campaign, briefing, mailoutbox, monkeypatch
+):
+    confirmed_readers(4, briefing)
+    start(campaign)
+    later, move = SimpleNamespace(monotonic=lambda: time.monotonic() + 16), windows.move
+
+    def move_and_freeze(batch, window):
+        monkeypatch.setattr(leases, "time", later)
+        return move(batch, window)
+
+    monkeypatch.setattr(windows, "move", move_and_freeze)
+    usual, still_to_come = Outbox.collect, [Batch.objects.settle_abandoned]
+
+    def one_by_one(outbox, *_):
+        items = usual(outbox, 1, 1)
+        outbox._items.extend(items[1:])
+        if items and still_to_come:
+            die(campaign.batches.get())
+            still_to_come.pop()()
+        return items[:1]
+
+    monkeypatch.setattr(Outbox, "collect", one_by_one)
+
+    send_one_batch()
+
+    assert mailoutbox == []
+    monkeypatch.setattr(windows, "move", move)
+    monkeypatch.setattr(leases, "time", time)
+    bring_forward(campaign)
+    work()
+    assert progress(campaign) == Progress(audience=4, sent=4)
