@@ -58,23 +58,26 @@ def _beat() -> None:
     # A release may have brought other rules of time zones.
     _attempt(Campaign.objects.reckon)
     while not _stopping.wait(settings.HEARTBEAT):
-        _attempt(_look)
+        for look in _looks():
+            _attempt(look)
 
 
-def _look() -> None:
-    from newsletter import outages
-    from newsletter.tasks import look_for_due_campaigns
+def _looks() -> list[Callable[[], object]]:
+    """One that stumbles must not hold up the others."""
+    from newsletter.tasks import look_for_bounces, look_for_due_campaigns
     from subscribers.tasks import (
         look_for_due_letters,
         look_for_forgotten_sign_ups,
         look_for_unknown_domains,
     )
 
-    look_for_due_letters()
-    look_for_due_campaigns()
-    look_for_forgotten_sign_ups()
-    look_for_unknown_domains()
-    outages.answered()
+    return [
+        look_for_due_letters,
+        look_for_due_campaigns,
+        look_for_bounces,
+        look_for_forgotten_sign_ups,
+        look_for_unknown_domains,
+    ]
 
 
 def _attempt(look: Callable[[], object]) -> None:
@@ -85,6 +88,7 @@ def _attempt(look: Callable[[], object]) -> None:
 
     try:
         look()
+        outages.answered()
     except DatabaseError as error:
         outages.failed()
         logger.warning("The heartbeat missed a beat: %s", error)

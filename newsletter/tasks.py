@@ -1,12 +1,17 @@
 """Starting the campaigns that are due, and working off their batches."""
 
+import logging
 import threading
+from collections.abc import Callable, Iterable
 
 from celery import current_app, shared_task
 from django.conf import settings
+from django.db import DatabaseError
 
 from newsletter import delivery, stopping
 from newsletter.models import Batch, Bounce, Campaign
+
+logger = logging.getLogger(__name__)
 
 # Celery takes "no limit" of a task for the limit of all; this one lives by its lease.
 _A_YEAR = 365 * 24 * 60 * 60
@@ -40,18 +45,30 @@ def look_for_due_campaigns() -> None:
     The tables are the queue: whatever worker, broker or database went away, the next look of
     any worker goes on.
     """
-    for campaign in Campaign.objects.due():
-        campaign.hold() or campaign.start()
-    for campaign in Campaign.objects.unplanned():
+    _each(Campaign.objects.due(), lambda campaign: campaign.hold() or campaign.start())
+    if unplanned := list(Campaign.objects.unplanned()):
         # The first batches need not wait until the others are planned.
         _call_workers()
-        campaign.plan()
+        _each(unplanned, Campaign.plan)
     Batch.objects.settle_abandoned()
     Batch.objects.write_off_called_off(_A_WHILE)
-    for campaign in Campaign.objects.handed_over():
-        campaign.finish()
-    Bounce.objects.judge()
+    _each(Campaign.objects.handed_over(), Campaign.finish)
     _call_workers()
+
+
+def look_for_bounces() -> None:
+    Bounce.objects.judge()
+
+
+def _each(campaigns: Iterable[Campaign], step: Callable[[Campaign], object]) -> None:
+    """One campaign that cannot be worked on, loudly, holds up no other."""
+    for campaign in campaigns:
+        try:
+            step(campaign)
+        except DatabaseError:
+            raise
+        except Exception:
+            logger.exception("Campaign %s stumbled", campaign.pk)
 
 
 def _call_workers() -> None:

@@ -14,6 +14,7 @@ from newsletter.content import Reader
 from newsletter.delivery.limits import Limits
 from newsletter.delivery.outcomes import Fate, Message, Outcome
 from newsletter.delivery.verdicts import Answer
+from newsletter.delivery.windows import ask
 from newsletter.delivery.wordings import Wordings
 from newsletter.models import Batch, Campaign, Deferral, Delivery
 from newsletter.models.deliveries import LedgerRow
@@ -116,11 +117,16 @@ class Course:
         by_mailer: dict[str, list[Outcome]] = {}
         for outcome, _row, mailer in answers:
             by_mailer.setdefault(mailer, []).append(outcome)
-        words = [
-            self._worker.standing(mailer).note(outcomes, now)
-            for mailer, outcomes in by_mailer.items()
-        ]
+        # The same list each time it is asked again, or it would be counted twice.
+        words = [self._noted(mailer, outcomes, now) for mailer, outcomes in by_mailer.items()]
         return " ".join(filter(None, words))
+
+    def _noted(self, mailer: str, outcomes: list[Outcome], now: datetime) -> str:
+        return ask(lambda: self._worker.standing(mailer).note(outcomes, now))
+
+    def drop(self, reader: Reader) -> None:
+        """This one, chosen a moment ago, is not handed over now."""
+        self._worker.standing(self.mailer(reader)).drop(reader)
 
     def give_back(self, answers: list[Answer]) -> None:
         """What the limits had granted those who were not handed over."""

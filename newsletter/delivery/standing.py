@@ -123,6 +123,11 @@ class Standing:
             self._probes.setdefault(at, {})[reader.subscriber_id] = now
         return room > 0
 
+    def drop(self, reader: Reader) -> None:
+        """Who was to be taken is not handed over after all: a probe's place is free again."""
+        probes = self._probes.get(house(reader.mailbox_provider, reader.address), {})
+        probes.pop(reader.subscriber_id, None)
+
     def _probing(self, house: str, now: datetime) -> dict[int, datetime]:
         """Whoever was taken and never handed over must not hold a place for ever."""
         probes = self._probes.get(house, {})

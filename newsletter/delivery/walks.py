@@ -142,7 +142,7 @@ class Walk:
     def _learn_from(self, answers: list[Answer]) -> None:
         with suppress(StoppedError):
             ask(lambda: self._course.give_back(answers))
-            if words := ask(lambda: self._course.look_at(answers)):
+            if words := self._course.look_at(answers):
                 self._note(SendersFaultError(words))
 
     def _try_to_take(self, window: Window) -> list[Reader]:
@@ -200,6 +200,8 @@ class Walk:
                 self._stay_before(reader, chosen, piece)
                 break
         rates.give_back()
+        for reader in set(chosen.taken) - set(allowed):
+            self._course.drop(reader)
         chosen.taken = allowed
         return chosen
 
@@ -235,6 +237,8 @@ class Walk:
             # It was told to stop this moment, and nothing was written.
             self._course.stop()
             self._leave_aside(len(taken), timezone.now())
+            for reader in taken:
+                self._course.drop(reader)
             window.takes_more, window.left_aside = False, self._left_aside
             return self._write(window, [])
         self._lease.renewed(asked_at)

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, models, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -23,6 +30,8 @@ logger = logging.getLogger(__name__)
 # SQLite has one writer: without a gap between windows a sign-up waits for seconds.
 _GAP = 0.001
 _PATIENCE = 0.5
+# PostgreSQL's code for a server that may only be read.
+_READ_ONLY = "25006"
 
 # [subscriber, mailing list, version]
 type InHand = tuple[int, int, int]
@@ -194,7 +203,7 @@ def insist[T](step: Callable[[], T]) -> T:
     while True:
         try:
             return step()
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
             _wait_for_it(error)
 
 
@@ -203,16 +212,22 @@ def ask[T](question: Callable[[], T]) -> T:
     while True:
         try:
             return question()
-        except (OperationalError, InterfaceError) as error:
-            if stopping.is_stopping():
+        except DatabaseError as error:
+            if stopping.is_stopping() and _is_away(error):
                 raise StoppedError from error
             _wait_for_it(error)
 
 
-def _wait_for_it(error: Exception) -> None:
-    if connection.in_atomic_block:
+def _wait_for_it(error: DatabaseError) -> None:
+    if connection.in_atomic_block or not _is_away(error):
         raise error
     outages.failed()
     logger.warning("The database is away, we wait for it: %s", error)
     connection.close()
     time.sleep(_PATIENCE)
+
+
+def _is_away(error: DatabaseError) -> bool:
+    """Also one that takes no writes: after a failover, until the new one has the old one's name."""
+    takes_none = getattr(error.__cause__, "sqlstate", None) == _READ_ONLY
+    return takes_none or isinstance(error, (OperationalError, InterfaceError))

@@ -1,6 +1,7 @@
 """What a worker keeps from batch to batch: connections, wordings, limits, and how we stand."""
 
 import logging
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -50,8 +51,11 @@ class Worker:
             except StoppedError:
                 logger.warning("Told to stop while the database is away.")
             except Exception as error:
+                # What the transports still have they give back.
+                lease.lose()
                 words = f"{type(error).__name__}: {error}"
-                insist(lambda: batch.fail(words))
+                with suppress(LeaseLostError):
+                    insist(lambda: batch.fail(words))
                 raise
 
     def wordings(self, campaign: Campaign, version_ids: set[int]) -> Wordings:

@@ -66,11 +66,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.filter(set_aside_at__isnull=False, finished_at__isnull=True)
 
     def free(self) -> Self:
-        """Nobody works on it, or who did has been silent for a lease; see newsletter.outages."""
-        free = Q(lease_until__isnull=True)
-        if outages.seconds_without_one() >= LEASE.total_seconds():
-            free |= Q(lease_until__lt=Now())
-        return self.filter(free)
+        """Nobody works on it."""
+        return self.filter(lease_until__isnull=True)
 
     def ready(self) -> Self:
         """What a worker may take up now."""
@@ -81,8 +78,11 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         )
 
     def abandoned(self) -> Self:
-        """Its worker died with readers in hand, whatever the campaign's state."""
-        return self.free().filter(lease_until__isnull=False, finished_at__isnull=True)
+        """Who worked on it has been silent for a lease, though the database answered throughout;
+        whatever the campaign's state. See newsletter.outages."""
+        if outages.seconds_without_one() < LEASE.total_seconds():
+            return self.none()
+        return self.filter(lease_until__lt=Now(), finished_at__isnull=True)
 
     def called_off(self) -> Self:
         """Of a campaign that was cancelled while it was being sent."""
@@ -96,6 +96,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         The row is locked while it is looked at, rows that others look at are skipped, and the
         clock is the database's, the one that all workers share.
         """
+        self.settle_abandoned()
         asked_at = time.monotonic()
         with transaction.atomic():
             batch = self._locked(self.ready().order_by("-campaign__is_breaking", "lot"))
@@ -105,14 +106,16 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return batch
 
     def settle_abandoned(self) -> None:
-        """Write down whom dead workers had in hand, of campaigns that nobody works on now too."""
+        """Write down whom dead workers had in hand, and let others go on with their batches."""
         while self.abandoned().exists():
             with transaction.atomic():
                 batch = self._locked(self.abandoned().order_by("pk"))
                 if batch is None:
                     return
                 batch.settle_hand()
-                batch._keep(token=uuid.uuid4(), lease_until=None)
+                batch._keep(
+                    token=uuid.uuid4(), lease_until=None, **batch._failed("A worker died at it.")
+                )
 
     def write_off_called_off(self, seconds: float) -> None:
         """Skip who is left of cancelled campaigns, as far as one gets in this time."""
@@ -220,15 +223,13 @@ class Batch(models.Model):
 
     def fail(self, words: str) -> None:
         """A walk crashed: another worker may try; too many crashes in a row set it aside."""
+        due_at = Now() + timedelta(seconds=self.failures + 1)
+        self.change(lease_until=None, due_at=due_at, **self._failed(words))
+
+    def _failed(self, words: str) -> dict[str, Any]:
         failures = self.failures + 1
         aside = {"set_aside_at": Now()} if failures >= MOST_FAILURES else {}
-        self.change(
-            failures=failures,
-            trouble=words[:500],
-            lease_until=None,
-            due_at=Now() + timedelta(seconds=failures),
-            **aside,
-        )
+        return {"failures": failures, "trouble": words[:500], **aside}
 
     def learn(self, told: "list[LedgerRow]", returned: list[int]) -> None:
         """What a worker that lost this batch knows after all of those it had in hand.
@@ -247,8 +248,6 @@ class Batch(models.Model):
 
     def _take(self) -> None:
         """Make it this worker's. A walk that left readers aside begins again, for them."""
-        if self.lease_until:
-            self.failures += 1
         self.settle_hand()
         self.attempts = min(self.attempts + 1, _MOST_ATTEMPTS)
         if self.left_aside:
@@ -258,7 +257,6 @@ class Batch(models.Model):
             token=self.token,
             lease_until=Now() + LEASE,
             attempts=self.attempts,
-            failures=self.failures,
             position=self.position,
             left_aside=0,
         )

@@ -225,16 +225,16 @@ class Campaign(models.Model):
         Any worker may, at any later time: the audience is who it was at the start. A planner that
         is killed half-way has planned nothing.
         """
-        unplanned = Campaign.objects.unplanned().filter(pk=self.pk)
+        # Counted before anything is locked, or nobody could pause it meanwhile.
+        audience = self.count_audience()
+        edges = planning.edges(self.periods_at_start(), self.planned_to) if audience else []
+        unplanned = Campaign.objects.unplanned().filter(pk=self.pk, planned_to=self.planned_to)
         with transaction.atomic():
-            # A stronger lock would make the workers' windows wait until all is planned.
-            locked = unplanned.select_for_update(skip_locked=True, no_key=True)
+            locked = unplanned.select_for_update(no_key=True, skip_locked=True)
             if not list(locked.values_list("pk")):
                 return False
-            self.refresh_from_db()
-            self.audience = self.count_audience()
-            edges = planning.edges(self.periods_at_start(), self.planned_to)
-            self._cut(edges if self.audience else [])
+            self._cut(edges)
+            self.audience = audience
             self.save(update_fields=["audience"])
         return True
 

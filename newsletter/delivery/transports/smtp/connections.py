@@ -166,6 +166,9 @@ class Connections:
             conversation.go_on()
 
     def _give_up(self, error: TransportError) -> None:
+        if not self._again and not self._waiting:
+            # Nobody is concerned; whoever comes next is told what happens then.
+            return
         if not self._is_told:
             self._outbox.put(error)
             self._is_told = True
