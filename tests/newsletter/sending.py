@@ -7,6 +7,7 @@ from django.utils import timezone
 from newsletter import delivery, stopping, tasks
 from newsletter.content import compile_versions
 from newsletter.models import Batch, Campaign, Delivery
+from newsletter.reports import progress
 from subscribers.models import Subscriber, Subscription
 
 
@@ -28,6 +29,14 @@ def start(campaign, due_at=None):
     return campaign
 
 
+def another(campaign, mailing_list, **fields):
+    """A draft of the same article to this list."""
+    draft = Campaign.objects.create(publication=campaign.publication, subject="Another", **fields)
+    draft.entries.create(article=campaign.entries.get().article)
+    draft.mailing_lists.add(mailing_list)
+    return draft
+
+
 def work():
     """What a worker does when it is called."""
     with delivery.Worker() as worker:
@@ -35,11 +44,31 @@ def work():
             worker.send(batch)
 
 
+def send_one_batch():
+    with delivery.Worker() as worker:
+        worker.send(Batch.objects.claim())
+
+
+def die(batch):
+    """The worker is gone; a lease later nobody has heard of it."""
+    Batch.objects.filter(pk=batch.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
 def bring_forward(campaign):
     """Time passes: what was to be visited later is due now."""
     past = timezone.now() - timedelta(seconds=1)
     campaign.batches.filter(finished_at__isnull=True).update(due_at=past)
     campaign.deferrals.update(due_at=past)
+
+
+def finish_with_time(campaign):
+    """Time passes, visit after visit, until everybody is accounted for."""
+    for _ in range(20):
+        bring_forward(campaign)
+        work()
+        if campaign.finish():
+            return
+    raise AssertionError(f"It never ended: {progress(campaign)}")
 
 
 def statuses(campaign):

@@ -2,16 +2,13 @@
 
 import threading
 import time
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection
-from django.utils import timezone
 
 from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
-from newsletter.delivery.outcomes import Outbox
 from newsletter.delivery.standing import Standing
 from newsletter.delivery.transports.stock import StockTransport
 from newsletter.models import Batch, Campaign, Deferral, Delivery, planning
@@ -23,64 +20,15 @@ from subscribers.models import Evidence, Suppression
 from tests.newsletter.sending import (
     bring_forward,
     confirmed_readers,
+    die,
     schedule,
+    send_one_batch,
     start,
     statuses,
-    stop_calls,
     work,
 )
 
-
-@pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    yield stop_calls(monkeypatch)
-    stopping.go_on()
-
-
-@pytest.fixture
-def during(monkeypatch):
-    """Call it with a function: it happens once, when the first outcomes of a hand have come."""
-
-    def during(happens):
-        usual, still_to_come = Outbox.collect, [happens]
-
-        def collect(outbox, enough, within):
-            items = usual(outbox, enough, within)
-            if items and still_to_come:
-                still_to_come.pop()()
-            return items
-
-        monkeypatch.setattr(Outbox, "collect", collect)
-
-    return during
-
-
-@pytest.fixture
-def after_the_first_message(monkeypatch):
-    """Call it with a function: it happens in the transport's thread, when one message is away."""
-
-    def after_the_first_message(happens):
-        usual, still_to_come = StockTransport.hand_over, [happens]
-
-        def hand_over(transport, messages):
-            for outcome in usual(transport, messages):
-                yield outcome
-                if still_to_come:
-                    still_to_come.pop()()
-
-        monkeypatch.setattr(StockTransport, "hand_over", hand_over)
-
-    return after_the_first_message
-
-
-def send_one_batch():
-    with delivery.Worker() as worker:
-        worker.send(Batch.objects.claim())
-
-
-def die(batch):
-    """The worker is gone; a lease later nobody has heard of it."""
-    Batch.objects.filter(pk=batch.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+pytestmark = pytest.mark.usefixtures("calls")
 
 
 def test_a_claimed_batch_is_nobody_elses(campaign, subscribe):

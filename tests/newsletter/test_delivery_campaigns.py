@@ -14,14 +14,10 @@ from tests.newsletter.sending import (
     schedule,
     start,
     statuses,
-    stop_calls,
     work,
 )
 
-
-@pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    return stop_calls(monkeypatch)
+pytestmark = pytest.mark.usefixtures("calls")
 
 
 def leave(subscription):
