@@ -52,9 +52,11 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         )
 
     def _next_lot(self) -> float:
-        """The lot of whoever is next: as if the new campaign had waited since then too."""
-        waiting = self.unfinished().filter(campaign__status=Campaign.Status.SENDING)
-        # What is only to be visited again says nothing about where the line is.
+        """The lot of whoever is next, of all: as if the new campaign had waited since then too.
+
+        What rests until later has an old lot, and says nothing of how far the line has come.
+        """
+        waiting = Batch.objects.unfinished().filter(campaign__status=Campaign.Status.SENDING)
         lots = waiting.aggregate(due=Min("lot", filter=Q(due_at__lte=Now())), any=Min("lot"))
         return lots["due"] or lots["any"] or 0.0
 

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 
 from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
+from newsletter.delivery.outcomes import Outbox
 from newsletter.delivery.standing import Standing
 from newsletter.delivery.transports.stock import StockTransport
 from newsletter.models import Batch, Campaign, Deferral, Delivery, planning
