@@ -72,6 +72,8 @@ def move(batch: Batch, window: Window) -> bool:
     nothing of it was written then. Raises LeaseLostError if the batch is no longer ours.
     """
     if _written(batch, window):
+        if window.rows:
+            batch.attempts = batch.failures = 0
         return True
     if window.takes_more and _is_ours(batch):
         return False
