@@ -256,7 +256,8 @@ class Walk:
         elif self._left or self._trouble:
             self._release(window)
         else:
-            insist(lambda: windows.finish(self._batch, window, self._again_at))
+            seen_until = max((row.due_at for row in self._deferred.values()), default=None)
+            insist(lambda: windows.finish(self._batch, window, self._again_at, seen_until))
 
     def _release(self, window: Window) -> None:
         if self._course.gives_way and not self._trouble:

@@ -91,11 +91,17 @@ def give_way(batch: Batch, window: Window) -> None:
     _close(batch, window, lot=F("lot") + 1)
 
 
-def finish(batch: Batch, window: Window, again_at: datetime | None) -> None:
-    """Write the last window; visit it again only for those deferred or left aside."""
+def finish(
+    batch: Batch, window: Window, again_at: datetime | None, seen_until: datetime | None
+) -> None:
+    """Write the last window; visit it again only for those deferred or left aside.
+
+    Of the deferred the walk saw who was due until then: if they are still there, they were left
+    aside, and would make the batch due at once, again and again.
+    """
     with transaction.atomic():
         _close(batch, window, trouble="")
-        visits = [visit for visit in [batch.next_visit(), again_at] if visit]
+        visits = [visit for visit in [batch.next_visit(seen_until), again_at] if visit]
         batch.change(**({"due_at": min(visits)} if visits else {"finished_at": Now()}))
 
 

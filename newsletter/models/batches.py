@@ -308,7 +308,9 @@ class Batch(models.Model):
             for subscriber, mailing_list in periods.annotate(Min("mailing_list"))
         ]
 
-    def next_visit(self) -> datetime | None:
-        """When the first of its deferred readers is due."""
-        at: datetime | None = self.deferrals.aggregate(at=Min("due_at"))["at"]
+    def next_visit(self, after: datetime | None) -> datetime | None:
+        """When the first of its deferred readers is due whom a walk has not seen yet: it saw all
+        who were due until then."""
+        unseen = self.deferrals.filter(due_at__gt=after) if after else self.deferrals.all()
+        at: datetime | None = unseen.aggregate(at=Min("due_at"))["at"]
         return at
