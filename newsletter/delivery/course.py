@@ -92,6 +92,11 @@ class Course:
         until = parked[house(reader.mailbox_provider, reader.address)]
         return max(until, now + timedelta(seconds=1))
 
+    def is_parked(self, reader: Reader, mailer: str) -> bool:
+        """Whether their provider refuses everybody, whoever of its readers is tried as a probe."""
+        parked = self._worker.standing(mailer).parked(timezone.now())
+        return house(reader.mailbox_provider, reader.address) in parked
+
     def row(self, reader: Reader) -> LedgerRow:
         """What the ledger will say if all goes well."""
         version = self.wordings.to(reader).version_id

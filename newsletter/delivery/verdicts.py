@@ -1,10 +1,11 @@
 """What an outcome comes to in the books: a row of the ledger, a deferral, or a place in line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from django.utils import timezone
 
+from newsletter.content import Reader
 from newsletter.delivery import pauses
 from newsletter.delivery.outcomes import Fate, Outcome
 from newsletter.delivery.windows import Window
@@ -25,11 +26,18 @@ _FOR_GOOD = {
 
 
 class Verdicts:
-    """Over the readers of one batch. `deferred` are those of them who were tried before."""
+    """Over the readers of one batch. `deferred` are those of them who were tried before;
+    `is_parked` says whether a reader's house refuses everybody by this mailer."""
 
-    def __init__(self, batch: Batch, deferred: dict[int, Deferral]) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        deferred: dict[int, Deferral],
+        is_parked: Callable[[Reader, str], bool],
+    ) -> None:
         self._batch = batch
         self._deferred = deferred
+        self._is_parked = is_parked
         self._repeats = batch.campaign.if_uncertain == Campaign.IfUncertain.REPEAT
 
     def enter(self, answers: "Sequence[Answer]", window: Window) -> int:
@@ -38,7 +46,7 @@ class Verdicts:
         for outcome, row, mailer in answers:
             if outcome.fate is Fate.RETURNED:
                 returned += 1
-            elif self._is_for_good(outcome):
+            elif self._is_for_good(outcome, mailer):
                 window.rows.append(_entered(outcome, row))
                 self._settle(row.subscriber, window)
                 if outcome.fate is Fate.NO_MAILBOX:
@@ -55,15 +63,23 @@ class Verdicts:
 
     def learnt(self, answers: "Sequence[Answer]") -> tuple[list[LedgerRow], list[int]]:
         """What is certain of these, and who certainly did not get it."""
-        known = [answer for answer in answers if answer[0].fate is not Fate.UNCERTAIN]
-        told = [_entered(outcome, row) for outcome, row, _ in known if self._is_for_good(outcome)]
-        rest = [row.subscriber for outcome, row, _ in known if not self._is_for_good(outcome)]
+        told: list[LedgerRow] = []
+        rest: list[int] = []
+        for outcome, row, mailer in answers:
+            if outcome.fate is Fate.UNCERTAIN:
+                continue
+            if self._is_for_good(outcome, mailer):
+                told.append(_entered(outcome, row))
+            else:
+                rest.append(row.subscriber)
         return told, rest
 
-    def _is_for_good(self, outcome: Outcome) -> bool:
+    def _is_for_good(self, outcome: Outcome, mailer: str) -> bool:
         if outcome.fate is Fate.REFUSED:
             before = self._deferred.get(outcome.reader.subscriber_id)
-            return before is not None and before.code.startswith("5")
+            is_second = before is not None and before.code.startswith("5")
+            # Whoever is refused where all are is not to blame.
+            return is_second and not self._is_parked(outcome.reader, mailer)
         if outcome.fate is Fate.UNCERTAIN:
             return not self._repeats
         return outcome.fate in _FOR_GOOD

@@ -54,7 +54,7 @@ class Walk:
         self._lease = lease
         self._course = Course(batch, worker)
         self._deferred: dict[int, Deferral] = {}
-        self._verdicts = Verdicts(batch, {})
+        self._verdicts = Verdicts(batch, {}, self._is_parked)
         self._left: deque[int] = deque()
         # Whom the transports have now, with the row that the ledger will get.
         self._hand: dict[int, LedgerRow] = {}
@@ -69,7 +69,7 @@ class Walk:
 
     def go(self) -> None:
         self._deferred, left = ask(self._course.readers)
-        self._verdicts = Verdicts(self._batch, self._deferred)
+        self._verdicts = Verdicts(self._batch, self._deferred, self._is_parked)
         self._left.extend([*self._deferred, *left])
         while True:
             window = self._window(self._collect())
@@ -128,6 +128,9 @@ class Walk:
         """What somebody must look at outweighs what passes."""
         if self._trouble is None or isinstance(trouble, SendersFaultError):
             self._trouble = trouble
+
+    def _is_parked(self, reader: Reader, mailer: str) -> bool:
+        return ask(lambda: self._course.is_parked(reader, mailer))
 
     def _window(self, answers: list[Answer]) -> Window:
         self._unwritten = [*self._unwritten, *answers]
