@@ -130,7 +130,10 @@ class Walk:
             self._trouble = trouble
 
     def _is_parked(self, reader: Reader, mailer: str) -> bool:
-        return ask(lambda: self._course.is_parked(reader, mailer))
+        with suppress(StoppedError):
+            return ask(lambda: self._course.is_parked(reader, mailer))
+        # Who cannot look blames nobody.
+        return True
 
     def _window(self, answers: list[Answer]) -> Window:
         self._unwritten = [*self._unwritten, *answers]

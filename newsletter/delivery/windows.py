@@ -16,7 +16,6 @@ from django.db import (
     models,
     transaction,
 )
-from django.db.models import F
 from django.db.models.functions import Now
 
 from newsletter import outages, stopping
@@ -88,7 +87,7 @@ def release(batch: Batch, window: Window, rest: timedelta, trouble: str) -> None
 
 def give_way(batch: Batch, window: Window) -> None:
     """Write the last window, and stand in line again, behind who waits already."""
-    _close(batch, window, lot=F("lot") + 1)
+    _close(batch, window, lot=batch.place_behind())
 
 
 def finish(

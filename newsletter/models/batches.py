@@ -36,7 +36,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         campaigns share the workers fairly. Within a campaign their order is shuffled: one mailbox
         provider's readers must not come in a row.
         """
-        next_lot = self._next_lot()
+        # Strictly between the places of others: where two stood in one place, chance would decide.
+        next_lot = self._next_lot() - random.random()  # noqa: S311
         lots = [next_lot + place for place in range(1, len(edges) + 1)]
         random.shuffle(lots)
         self.bulk_create(
@@ -223,6 +224,12 @@ class Batch(models.Model):
             token=uuid.uuid4(), lease_until=None, set_aside_at=None, finished_at=timezone.now()
         )
 
+    def place_behind(self) -> float:
+        """The lot behind the next who waits, of whatever other campaign."""
+        others = Batch.objects.ready().exclude(campaign=self.campaign_id)
+        next_lot = others.aggregate(lot=Min("lot"))["lot"] or 0.0
+        return float(max(self.lot, next_lot) + 1)
+
     def fail(self, words: str) -> None:
         """A walk crashed: another worker may try; too many crashes in a row set it aside."""
         due_at = Now() + timedelta(seconds=self.failures + 1)
@@ -236,17 +243,20 @@ class Batch(models.Model):
     def learn(self, told: "list[LedgerRow]", returned: list[int]) -> None:
         """What a worker that lost this batch knows after all of those it had in hand.
 
-        Whoever it never handed over is taken up again, unless the books are closed.
+        Whoever it never handed over is taken up again; once the books are closed, that is all that
+        can be said of him.
         """
         with transaction.atomic():
             # The campaign's row first: whoever closes its books holds it.
             campaign = Campaign.objects.select_for_update(no_key=True).get(pk=self.campaign_id)
             batch = Batch.objects.select_for_update().get(pk=self.pk)
             batch._hear(told)
+            missed = Delivery.objects.unsettled(campaign.pk, returned)
             if campaign.is_closed:
+                missed.update(status=Delivery.Status.FAILED)
                 campaign.recount()
             else:
-                batch._take_back(Delivery.objects.unsettled(campaign.pk, returned))
+                batch._take_back(list(missed.values_list("subscriber_id", flat=True)))
 
     def _take(self) -> None:
         """Make it this worker's. A walk that left readers aside begins again, for them."""

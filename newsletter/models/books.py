@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Count
-from django.utils.translation import gettext, ngettext
+from django.db.models import Count, Exists, OuterRef
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     from newsletter.models.campaigns import Campaign
@@ -38,16 +38,17 @@ def _unfinished(campaign: "Campaign") -> str:
 
 def _unaccounted(campaign: "Campaign") -> str:
     accounted = sum(getattr(campaign, total) for total in TOTALS)
-    # Whoever confirmed or left in the very moment of the start is only visible now.
-    if accounted != campaign.audience:
-        campaign.audience = campaign.count_audience()
-    missing = campaign.audience - accounted
-    if not missing:
+    if accounted == campaign.audience:
         return ""
-    if missing < 0:
-        return gettext("The ledger holds more readers than the audience had.")
-    return ngettext(
+    # Whoever confirmed or left in the very moment of the start is only visible now, and whoever
+    # was erased meanwhile is only in the ledger.
+    known = campaign.deliveries.filter(subscriber_id=OuterRef("subscriber_id"))
+    left = campaign.periods_at_start().exclude(Exists(known))
+    missing = left.values("subscriber").distinct().count()
+    campaign.audience = accounted + missing
+    words = ngettext(
         "%(count)d reader is not accounted for.",
         "%(count)d readers are not accounted for.",
         missing,
-    ) % {"count": missing}
+    )
+    return words % {"count": missing} if missing else ""

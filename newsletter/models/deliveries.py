@@ -62,15 +62,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 at=Now(),
             )
 
-    def unsettled(self, campaign_id: int, subscribers: list[int]) -> list[int]:
+    def unsettled(self, campaign_id: int, subscribers: list[int]) -> Self:
         """Those of whom nobody knows more than that their worker was lost."""
-        lost = self.filter(
+        return self.filter(
             campaign_id=campaign_id,
             subscriber_id__in=subscribers,
             status=Delivery.Status.UNCERTAIN,
             code=Delivery.Reason.WORKER_LOST,
         )
-        return list(lost.values_list("subscriber_id", flat=True))
 
 
 class Delivery(models.Model):

@@ -145,4 +145,4 @@ def test_closed_books_are_corrected_and_nobody_is_mailed_any_more(
     assert Batch.objects.claim() is None
     assert mailed_once(mailoutbox) == 17
     assert campaign.status == Campaign.Status.SENT
-    assert progress(campaign) == Progress(audience=20, sent=17, uncertain=3)
+    assert progress(campaign) == Progress(audience=20, sent=17, failed=3)

@@ -10,7 +10,7 @@ from newsletter import stopping
 from newsletter.delivery import windows
 from newsletter.models import Batch, Bounce, Campaign, Deferral, Delivery, Parking
 from newsletter.reports import Progress, progress
-from newsletter.tasks import look_for_due_campaigns
+from newsletter.tasks import look_for_bounces, look_for_due_campaigns
 from subscribers.models import Suppression
 from tests.newsletter.sending import (
     bring_forward,
@@ -201,6 +201,7 @@ def test_an_address_that_does_not_exist_fails_and_is_suppressed(campaign, briefi
     assert bounce.subscriber_id == people[3].pk
 
     Bounce.objects.update(at=timezone.now() - timedelta(minutes=1))
+    look_for_bounces()
     look_for_due_campaigns()
 
     assert Suppression.objects.get().reason == "bounced"
