@@ -201,6 +201,17 @@ def test_whose_fault_a_failed_sign_in_is(campaign, settings, answer, kind):
     assert type(error) is kind
 
 
+@pytest.mark.parametrize("way", ["PLAIN", "LOGIN", "CRAM-MD5"])
+def test_a_server_that_asks_on_and_on_is_left(campaign, settings, way):
+    told = lambda said: "334 bW9yZQ==" if said.step in {"AUTH", "RESPONSE"} else None  # noqa: E731
+    with serving(RawServer(extensions=(f"AUTH {way}",), answer=told)) as server:
+        use(settings, server, **SIGN_IN)
+        error = only_error(hand_over(messages(campaign, 2)))
+
+    assert isinstance(error, UnreachableError)
+    assert str(error) == "The server's challenges have no end."
+
+
 def test_a_host_without_an_address_cannot_be_reached(campaign, settings):
     with serving(RawServer()) as server:
         use(settings, server, host="no-such-host.invalid")

@@ -18,6 +18,8 @@ from newsletter.delivery.transports.smtp.replies import BrokenReplyError, Replie
 
 # Where a mailer names no timeout of its own.
 _TIMEOUT = 60
+# No way of signing in needs more; a server that asks on and on would hold us for ever.
+_MOST_CHALLENGES = 5
 
 
 class Server:
@@ -142,13 +144,20 @@ async def _sign_in_by(dialogue: "_Dialogue", name: str, username: str, password:
     # CRAM-MD5 has nothing to say before it is asked.
     first = f" {_coded(respond(b''))}" if name != "CRAM-MD5" else ""
     reply = await dialogue.say(f"AUTH {name}{first}")
-    while reply.kind == b"3":
-        try:
-            challenge = base64.b64decode(b"".join(reply.lines))
-        except ValueError as error:
-            raise BrokenReplyError(f"The server's challenge is not base64: {error}") from error
-        reply = await dialogue.say(_coded(respond(challenge)))
+    for _turn in range(_MOST_CHALLENGES):
+        if reply.kind != b"3":
+            return reply
+        reply = await dialogue.say(_coded(respond(_challenge(reply))))
+    if reply.kind == b"3":
+        raise BrokenReplyError("The server's challenges have no end.")
     return reply
+
+
+def _challenge(reply: Reply) -> bytes:
+    try:
+        return base64.b64decode(b"".join(reply.lines))
+    except ValueError as error:
+        raise BrokenReplyError(f"The server's challenge is not base64: {error}") from error
 
 
 def _coded(response: bytes) -> str:
