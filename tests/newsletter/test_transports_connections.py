@@ -14,7 +14,7 @@ from newsletter.delivery.outcomes import (
     UnreachableError,
 )
 from newsletter.delivery.transports import Transports
-from newsletter.delivery.transports.smtp import connections, conversation
+from newsletter.delivery.transports.smtp import connections, conversation, login
 from tests.newsletter.transports import hand_over, messages, ours, use, wait_for
 from tests.smtp import HANG_UP, SILENCE, TAKEN, RawServer, serving
 
@@ -596,17 +596,53 @@ def test_special_letters_need_a_server_that_takes_them(campaign, settings, offer
 
 
 def test_a_crash_is_the_workers_to_die_of(campaign, settings, server):
-    class NobodyExpectsError(Exception):
-        pass
-
     def is_ours():
-        raise NobodyExpectsError
+        raise _BugError
 
     use(settings, server)
-    with pytest.raises(NobodyExpectsError):
+    with pytest.raises(_BugError):
         hand_over(messages(campaign, 2), is_ours)
 
     assert server.received == []
+
+
+def test_after_a_crash_nothing_more_is_begun(campaign, settings, server):
+    def is_ours():
+        raise _BugError
+
+    use(settings, server, connections=2)
+    with Transports() as transports:
+        transports["default"].take(messages(campaign, 8), ours)
+        wait_for(transports, 8)
+        transports["default"].take(messages(campaign, 1, first=9), is_ours)
+        with pytest.raises(_BugError):
+            wait_for(transports, 2)
+        transports["default"].take(messages(campaign, 4, first=10), ours)
+        later = transports.outbox.collect(4, 0.3)
+
+    assert not [one for one in later if one.fate is Fate.SENT]
+    assert len(server.received) == 8
+
+
+def test_a_crash_at_opening_is_the_workers_to_die_of_too(campaign, settings, server, monkeypatch):
+    connect, opened = login.connect, []
+
+    async def second_crashes(server):
+        opened.append(server)
+        if len(opened) == 2:
+            raise _BugError
+        return await connect(server)
+
+    monkeypatch.setattr(login, "connect", second_crashes)
+    use(settings, server, connections=4)
+    with pytest.raises(_BugError):
+        hand_over(messages(campaign, 64))
+
+    assert server.received == []
+
+
+class _BugError(Exception):
+    pass
 
 
 def test_closing_ends_the_thread(campaign, settings, server):

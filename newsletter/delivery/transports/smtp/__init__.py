@@ -26,7 +26,6 @@ class SmtpTransport:
 
     def __init__(self, backend: EmailBackend, outbox: Outbox) -> None:
         self.in_hand = _EACH * settings.SMTP_CONNECTIONS
-        self._outbox = outbox
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._crashed)
         self._connections = Connections(
@@ -55,5 +54,4 @@ class SmtpTransport:
         if isinstance(crash, OSError):
             logger.warning("%s: %s", context["message"], crash)
         else:
-            self._connections.break_off()
-            self._outbox.put(crash)
+            self._connections.break_off(crash)

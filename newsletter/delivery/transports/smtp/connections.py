@@ -95,16 +95,17 @@ class Connections:
         self._loop.call_later(_GOODBYE, self._loop.stop)
         self._stop_when_all_is_over()
 
-    def break_off(self) -> None:
+    def break_off(self, crash: BaseException) -> None:
         """After a crash nothing more is begun; the worker is about to die of it."""
         self._is_broken = True
-        self._waiting.clear()
-        self._again.clear()
+        self._outbox.put(crash)
 
     # What conversations ask for.
 
     def next(self, conversation: Conversation, *, is_first: bool) -> Letter | None:
         self._resting.pop(conversation, None)
+        if self._is_broken:
+            return None
         if is_first and self._again:
             return self._again.popleft()
         return self._waiting.popleft() if self._waiting else None
@@ -214,7 +215,7 @@ class Connections:
         if isinstance(error, TransportError):
             self._not_connected(error)
         elif error:
-            self._outbox.put(error)
+            self.break_off(error)
         if self._is_closing:
             self._stop_when_all_is_over()
 
