@@ -235,7 +235,7 @@ class RawServer:
     async def _talk(self, talk: "_RawTalk", writer: asyncio.StreamWriter) -> None:
         try:
             await talk.go_on()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             self.open -= 1
