@@ -87,7 +87,7 @@ def release(batch: Batch, window: Window, rest: timedelta, trouble: str) -> None
 
 def give_way(batch: Batch, window: Window) -> None:
     """Write the last window, and stand in line again, behind who waits already."""
-    _close(batch, window, lot=batch.place_behind())
+    _close(batch, window, lot=batch.place_behind(), due_at=Now())
 
 
 def finish(

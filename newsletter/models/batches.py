@@ -97,12 +97,13 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """A batch for this worker alone, until its lease runs out; None if nothing is due.
 
         The row is locked while it is looked at, rows that others look at are skipped, and the
-        clock is the database's, the one that all workers share.
+        clock is the database's, the one that all workers share. Of two in one place of the line,
+        who waits longer comes first.
         """
         self.settle_abandoned()
         asked_at = time.monotonic()
         with transaction.atomic():
-            batch = self._locked(self.ready().order_by("-campaign__is_breaking", "lot"))
+            batch = self._locked(self.ready().order_by("-campaign__is_breaking", "lot", "due_at"))
             if batch:
                 batch.claimed_at = asked_at
                 batch._take()

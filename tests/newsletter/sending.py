@@ -71,6 +71,18 @@ def finish_with_time(campaign):
     raise AssertionError(f"It never ended: {progress(campaign)}")
 
 
+def closed(campaign):
+    """The books as the heartbeat closed them: the totals, which are the ledger's."""
+    campaign.refresh_from_db()
+    assert campaign.finished_at
+    live = dict.fromkeys(Delivery.Status.values, 0)
+    for status in campaign.deliveries.values_list("status", flat=True):
+        live[status] += 1
+    assert live == {name: getattr(campaign, name) for name in live}
+    assert sum(live.values()) == campaign.audience
+    return progress(campaign)
+
+
 def statuses(campaign):
     """What became of each reader, by address."""
     return {

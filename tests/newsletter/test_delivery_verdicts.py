@@ -17,6 +17,7 @@ from tests.newsletter.sending import (
     confirmed_readers,
     die,
     finish_with_time,
+    send_one_batch,
     start,
     statuses,
     work,
@@ -186,6 +187,21 @@ def test_who_is_refused_again_as_a_parked_providers_probe_is_not_to_blame(
 
     assert progress(campaign) == Progress(audience=80, sent=40)
     assert Parking.objects.get().attempts == 4
+
+
+def test_a_batch_rests_while_those_to_be_tried_again_are_at_a_parked_provider(
+    campaign, briefing, server
+):
+    confirmed_readers(40, briefing)
+    confirmed_readers(40, briefing, "gmail.com")
+    server.answer("RCPT", REFUSED, containing="@gmail.com")
+    start(campaign)
+    work()
+
+    bring_forward(campaign)
+    send_one_batch()
+
+    assert Batch.objects.get().due_at == Parking.objects.get().until
 
 
 # Nobody is there -----------------------------------------------------------------------------
