@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -58,28 +59,91 @@ def compiler() -> str:
     raise MissingProgramError("cc")
 
 
+class Server:
+    """A server of ours, which may be ended and started again with what it has kept."""
+
+    def __init__(
+        self,
+        url: str,
+        command: list[object],
+        log: Path,
+        probe: Callable[[], object],
+        ending: signal.Signals,
+    ) -> None:
+        self.url = url
+        self._words = [str(word) for word in command]
+        self._log = log
+        self._probe = probe
+        self._ending = ending
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._words,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+            )
+        _wait_until_ready(self._process, self._log, self._probe)
+
+    def stop(self, ending: signal.Signals | None = None) -> None:
+        """As it is meant to be ended, or by another signal."""
+        if self._process:
+            self._process.send_signal(ending or self._ending)
+            self._process.wait(timeout=30)
+
+    @property
+    def processes(self) -> list[int]:
+        pid = self._process.pid if self._process else 0
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+
 @contextlib.contextmanager
 def postgres(settings: Sequence[str] = _FORGETFUL) -> Iterator[str]:
     """The URL of an empty database on a server that nobody else knows.
 
     Its settings are PostgreSQL's own, but for these.
     """
+    with postgres_server(settings) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def postgres_server(
+    settings: Sequence[str] = _FORGETFUL, inside: Path | None = None
+) -> Iterator[Server]:
+    """The server itself; everything it keeps is in a folder of its own, inside this one."""
     programs = postgres_programs()
     user = _unprivileged_user()
-    with _folder(user) as folder:
+    with _folder(user, inside) as folder:
         _run_as(user, [programs / "initdb", "-D", folder / "data", *_INITDB])
         port = free_port()
         place = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
         options = [word for setting in [*place, *settings] for word in ("-c", setting)]
         command = _as(user, [programs / "postgres", "-D", folder / "data", *options])
         url = f"postgres://postgres@127.0.0.1:{port}/postgres"
-        with _running(command, folder / "log", lambda: psycopg.connect(url).close(), signal.SIGINT):
-            yield url
+        probe = functools.partial(_connect, url)
+        with _running(Server(url, command, folder / "log", probe, signal.SIGINT)) as server:
+            yield server
 
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
     """The URL of an empty Redis that nobody else knows, set as production should be."""
+    with forgetful_redis() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def forgetful_redis() -> Iterator[Server]:
+    """The server itself, which is empty again when it starts again."""
     program = shutil.which("redis-server")
     if not program:
         raise MissingProgramError("redis-server")
@@ -87,17 +151,18 @@ def redis_server() -> Iterator[str]:
         port = free_port()
         options = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
         url = f"redis://127.0.0.1:{port}/0"
-        command = [program, *options, "--maxmemory-policy", "noeviction"]
-        with _running(command, folder / "log", lambda: _ping(url), signal.SIGTERM):
-            yield url
+        command: list[object] = [program, *options, "--maxmemory-policy", "noeviction"]
+        probe = functools.partial(_ping, url)
+        with _running(Server(url, command, folder / "log", probe, signal.SIGTERM)) as server:
+            yield server
 
 
 @contextlib.contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """The URL of a fresh database on this server, dropped afterwards."""
+def new_database(server: str, template: str = "template1") -> Iterator[str]:
+    """The URL of a fresh database on this server, or a copy of one there; dropped afterwards."""
     name = f"fresh_{os.getpid()}_{time.monotonic_ns()}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield f"{server.rpartition('/')[0]}/{name}"
     finally:
@@ -143,9 +208,9 @@ def _run_as(user: str | None, command: list[object]) -> None:
 
 
 @contextlib.contextmanager
-def _folder(user: str | None) -> Iterator[Path]:
+def _folder(user: str | None, inside: Path | None = None) -> Iterator[Path]:
     # Sockets live here, and their paths may have 107 bytes: not under pytest's deep folders.
-    folder = Path(tempfile.mkdtemp(prefix="broadsheet-"))
+    folder = Path(tempfile.mkdtemp(prefix="broadsheet-", dir=inside))
     try:
         if user:
             shutil.chown(folder, user)
@@ -155,20 +220,13 @@ def _folder(user: str | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[object], log: Path, probe: Callable[[], object], stop: signal.Signals
-) -> Iterator[None]:
-    words = [str(word) for word in command]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            words, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True
-        )
+def _running(server: Server) -> Iterator[Server]:
+    server.start()
     try:
-        _wait_until_ready(process, log, probe)
-        yield
+        yield server
     finally:
-        process.send_signal(stop)
-        process.wait(timeout=30)
+        if not server.has_ended:
+            server.stop()
 
 
 def _wait_until_ready(
@@ -181,6 +239,10 @@ def _wait_until_ready(
             return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args} did not start:\n{log.read_text()}")
+
+
+def _connect(url: str) -> None:
+    psycopg.connect(url).close()
 
 
 def _ping(url: str) -> None:

@@ -6,6 +6,7 @@ from tests.benchmarks.figures import (
     confirm,
     cpu,
     embedded,
+    faults,
     fill,
     growth,
     latency,
@@ -27,4 +28,5 @@ FIGURES: dict[str, Figure] = {
     "confirm": confirm.measure,
     "start": start.measure,
     "growth": growth.measure,
+    "faults": faults.measure,
 }
