@@ -25,8 +25,10 @@ PACKAGES = {
     "redis-server": "redis-server",
     "chromium": "chromium",
     "cc": "gcc libc6-dev",
+    "smtp-sink": "postfix",
 }
 _CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+_SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 _SECONDS_TO_START = 30
 # For tests: thrown away afterwards, so nothing needs to survive a power cut.
 _FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB")
@@ -57,6 +59,13 @@ def compiler() -> str:
     if path := shutil.which("cc") or shutil.which("gcc"):
         return path
     raise MissingProgramError("cc")
+
+
+def smtp_sink() -> str:
+    """Postfix's, or another that the variable SMTP_SINK names."""
+    if path := os.environ.get("SMTP_SINK") or shutil.which("smtp-sink", path=_SBIN):
+        return path
+    raise MissingProgramError("smtp-sink")
 
 
 class Server:

@@ -26,7 +26,7 @@ from tests.benchmarks.processes import (
     say,
     wait_until,
 )
-from tests.benchmarks.sink import Sink
+from tests.benchmarks.sink import PostfixSink, Sink
 
 # Of the environment that we are run in; nothing else of it may change what is measured.
 _KEPT = {"HOME", "LANG", "PATH", "TMPDIR"}
@@ -85,7 +85,7 @@ class Newsroom:
         return Booked(said["campaign"], said["due"] - time.time() + time.monotonic())
 
     @contextlib.contextmanager
-    def bulk_workers(self, sink: Sink, connections: int = 16) -> Iterator[Program]:
+    def bulk_workers(self, sink: Sink | PostfixSink, connections: int = 16) -> Iterator[Program]:
         """Two processes that send campaigns."""
         self._forget_calls()
         environment = self._mailing(sink) | {"SMTP_CONNECTIONS": str(connections)}
@@ -100,7 +100,7 @@ class Newsroom:
             yield worker
 
     @contextlib.contextmanager
-    def embedded_worker(self, sink: Sink, connections: int = 16) -> Iterator[Program]:
+    def embedded_worker(self, sink: Sink | PostfixSink, connections: int = 16) -> Iterator[Program]:
         """The one of a newsroom without Redis, as bin/start starts it."""
         environment = self._mailing(sink) | {"SMTP_CONNECTIONS": str(connections)}
         words = ["-Q", "urgent,bulk", "-P", "threads", "-c", "4"]
@@ -121,7 +121,7 @@ class Newsroom:
         return float(json.loads(output(words, self._mailing(sink)))["microseconds"])
 
     def bare_sender(
-        self, sink: Sink, connections: int, first: int, count: int
+        self, sink: Sink | PostfixSink, connections: int, first: int, count: int
     ) -> contextlib.AbstractContextManager[Program]:
         """A process that asks no database; see tests.benchmarks.senders."""
         numbers = [str(number) for number in (sink.port, connections, first, count)]
@@ -132,6 +132,17 @@ class Newsroom:
         wait_until(
             lambda: self._is_sent(campaign, largest_hand), self.patience, "it is sent", pause=0.1
         )
+
+    def per_second(self, campaign: int) -> float:
+        """Readers of a campaign that is over, by the times in the ledger."""
+        seconds = (
+            "(julianday(max(at)) - julianday(min(at))) * 86400"
+            if self._is_on_sqlite
+            else "extract(epoch FROM max(at) - min(at))"
+        )
+        ledger = f"newsletter_delivery WHERE campaign_id = {campaign}"
+        count, lasted = self.ask(f"SELECT count(*), {seconds} FROM {ledger}")
+        return float(str(count)) / float(str(lasted))
 
     def hand(self) -> int:
         """How many readers the fullest hand of all workers holds now."""
@@ -187,7 +198,7 @@ class Newsroom:
         with redis.Redis.from_url(self._redis_url) as client:
             client.flushdb()
 
-    def _mailing(self, sink: Sink) -> dict[str, str]:
+    def _mailing(self, sink: Sink | PostfixSink) -> dict[str, str]:
         return self._environment | {"EMAIL_URL": sink.url}
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.newsroom import Newsroom, Newsrooms
 from tests.benchmarks.processes import Program, say
-from tests.benchmarks.sink import Arrived, Sink, sink
+from tests.benchmarks.sink import Arrived, PostfixSink, Sink, postfix_sink, sink
 
 _BARE_SENDERS = 2
 # Some seconds' worth: with fewer it would be over before both are at it.
@@ -80,8 +81,43 @@ def sent(newsroom: Newsroom, mail: Sink, workers: Program, connections: int) -> 
 
 def bare(newsroom: Newsroom) -> float:
     """Messages a second of two pipelined senders that ask no database."""
+    with sink() as mail:
+        _send_bare(newsroom, mail)
+        sink_cpu = mail.cpu_seconds()
+        arrived = mail.finish()
+        arrived.check(_BARE_MESSAGES)
+        sink_share = sink_cpu / arrived.seconds
+        say(f"  bare: {arrived.per_second:,.0f}/s, the sink {sink_share:.0%} of a core")
+        return arrived.per_second
+
+
+def bare_to_postfix(newsroom: Newsroom) -> float:
+    """The same to Postfix's smtp-sink."""
+    with postfix_sink() as mail:
+        per_second = _BARE_MESSAGES / _send_bare(newsroom, mail)
+        sink_share = mail.cpu_seconds() * per_second / _BARE_MESSAGES
+    say(f"  bare to smtp-sink: {per_second:,.0f}/s, the sink {sink_share:.0%} of a core")
+    return per_second
+
+
+def sent_to_postfix(newsroom: Newsroom) -> float:
+    """Messages a second of two worker processes to Postfix's smtp-sink, by the ledger."""
+    with postfix_sink() as mail, newsroom.bulk_workers(mail, CONNECTIONS):
+        return booked_to_postfix(newsroom)
+
+
+def booked_to_postfix(newsroom: Newsroom) -> float:
+    """The same by workers that run already."""
+    booked = newsroom.book()
+    newsroom.wait_until_sent(booked.campaign, CONNECTIONS * _IN_HAND)
+    per_second = newsroom.per_second(booked.campaign)
+    say(f"  sent to smtp-sink: {per_second:,.0f}/s")
+    return per_second
+
+
+def _send_bare(newsroom: Newsroom, mail: Sink | PostfixSink) -> float:
+    """How many seconds it took."""
     with ExitStack() as stack:
-        mail = stack.enter_context(sink())
         share = _BARE_MESSAGES // _BARE_SENDERS
         senders = [
             stack.enter_context(newsroom.bare_sender(mail, CONNECTIONS, number * share, share))
@@ -89,16 +125,12 @@ def bare(newsroom: Newsroom) -> float:
         ]
         for sender in senders:
             sender.wait_until_it_says("ready")
+        began = time.monotonic()
         for sender in senders:
             sender.tell("go")
         for sender in senders:
             sender.result(newsroom.patience)
-        sink_cpu = mail.cpu_seconds()
-        arrived = mail.finish()
-        arrived.check(_BARE_MESSAGES)
-        sink_share = sink_cpu / arrived.seconds
-        say(f"  bare: {arrived.per_second:,.0f}/s, the sink {sink_share:.0%} of a core")
-        return arrived.per_second
+        return time.monotonic() - began
 
 
 @contextlib.contextmanager
