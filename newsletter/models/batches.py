@@ -210,8 +210,12 @@ class Batch(models.Model):
 
     def readers_left(self) -> list[int]:
         """Whom the walk has not come to yet and of whom nothing is known, in its order."""
+        # Within this batch's range, or PostgreSQL may read the whole ledger for each batch.
         known = Delivery.objects.filter(
-            campaign_id=self.campaign_id, subscriber_id=OuterRef("subscriber_id")
+            campaign_id=self.campaign_id,
+            subscriber_id=OuterRef("subscriber_id"),
+            subscriber_id__gt=self.position,
+            subscriber_id__lte=self.last,
         )
         waiting = self.deferrals.filter(subscriber_id=OuterRef("subscriber_id"))
         left = self._ahead(self.position).exclude(Exists(known)).exclude(Exists(waiting))
