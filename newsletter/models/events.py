@@ -1,5 +1,8 @@
 """What a provider or a reader's mail client told us later."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -36,3 +39,24 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider}: {self.kind}"
+
+
+class Report(NamedTuple):
+    """What somebody reports about one message, as every way in understands it.
+
+    A provider's webhook, a bounce or a complaint by mail: each is translated into these.
+    """
+
+    # Who says so ("mailgun", "dsn", "arf"), and what makes it one report however often it comes.
+    source: str
+    event_id: str
+    kind: Event.Kind
+    at: datetime
+    # Our own numbers, if they came back with it; 0: not known.
+    campaign: int = 0
+    subscriber: int = 0
+    # Whom it names; blank where that is hidden from us.
+    address: str = ""
+    code: str = ""
+    text: str = ""
+    provider_id: str = ""
