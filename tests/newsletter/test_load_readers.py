@@ -44,6 +44,14 @@ def test_a_second_run_adds_as_many_more(briefing):
     assert Consent.objects.count() == 10
 
 
+def test_readers_at_a_second_domain_stand_beside_those_of_the_first(briefing):
+    load(3)
+    load(3, domain="example.net")
+
+    assert Subscriber.objects.count() == Subscription.objects.count() == 6
+    assert Consent.objects.count() == 12
+
+
 def test_many_readers_are_loaded_in_pieces(briefing, monkeypatch):
     monkeypatch.setattr(load_readers, "_CHUNK", 4)
 

@@ -17,6 +17,8 @@ from subscribers.models import Consent, MailingList, Subscriber, Subscription
 _RESERVED = re.compile(r"(.+\.)?(example|test|invalid|localhost|example\.(com|net|org))$")
 # Readers in a transaction: memory stays flat, and a run that is cut off leaves whole readers.
 _CHUNK = 20_000
+# As text, the numbers of another domain's readers stand between ours.
+_AMONG = "person.identity BETWEEN %s AND %s AND person.domain = %s"
 _NAMES = ["Ann", "Bo Lindgren", "", "Chiara Neri", "Dmitri", "Zoë O’Neill", "", "Ng Wei"]
 
 
@@ -66,22 +68,22 @@ def _identity(number: int, domain: str) -> str:
 
 def _load(numbers: range, domain: str, mailing_list: MailingList) -> None:
     now = timezone.now()
-    span = [_identity(numbers[0], domain), _identity(numbers[-1], domain)]
+    ours = [_identity(numbers[0], domain), _identity(numbers[-1], domain), domain]
     person, period = Subscriber._meta.db_table, Subscription._meta.db_table
     with transaction.atomic():
         _add_subscribers(numbers, domain, now)
         _add_for_each(
             Subscription(mailing_list=mailing_list, requested_at=now, confirmed_at=now),
-            f"FROM {person} person WHERE person.identity BETWEEN %s AND %s",
-            span,
+            f"FROM {person} person WHERE {_AMONG}",
+            ours,
             subscriber_id="person.id",
         )
         for action in [Consent.Action.GIVEN, Consent.Action.CONFIRMED]:
             _add_for_each(
                 _consent(action, mailing_list),
                 f"FROM {person} person JOIN {period} period ON period.subscriber_id = person.id"
-                " WHERE person.identity BETWEEN %s AND %s",
-                span,
+                f" WHERE {_AMONG}",
+                ours,
                 subscriber_id="person.id",
                 subscription_id="period.id",
                 address="person.address",
