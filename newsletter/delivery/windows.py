@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 # SQLite has one writer: without a gap between windows a sign-up waits for seconds.
 _GAP = 0.001
 _PATIENCE = 0.5
-# PostgreSQL's code for a server that may only be read.
-_READ_ONLY = "25006"
+# PostgreSQL's codes for a server that may only be read, as after a failover until the new one has
+# the old one's name, and for having ended our connection, as we slept in a transaction.
+_AWAY = {"25006", "25P03"}
 
 # [subscriber, mailing list, version]
 type InHand = tuple[int, int, int]
@@ -235,6 +236,5 @@ def _wait_for_it(error: DatabaseError) -> None:
 
 
 def _is_away(error: DatabaseError) -> bool:
-    """Also one that takes no writes: after a failover, until the new one has the old one's name."""
-    takes_none = getattr(error.__cause__, "sqlstate", None) == _READ_ONLY
-    return takes_none or isinstance(error, (OperationalError, InterfaceError))
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code in _AWAY or isinstance(error, (OperationalError, InterfaceError))

@@ -4,8 +4,9 @@ import threading
 import time
 from types import SimpleNamespace
 
+import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 
 from newsletter import delivery, stopping
 from newsletter.delivery import leases, windows
@@ -303,8 +304,17 @@ def test_a_lease_that_another_has_taken_is_known_to_be_lost(campaign, subscribe,
         assert not lease.is_ours()
 
 
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        (OperationalError, None),
+        (InternalError, psycopg.errors.ReadOnlySqlTransaction()),
+        # What a worker hears that was frozen inside a transaction.
+        (InternalError, psycopg.errors.IdleInTransactionSessionTimeout()),
+    ],
+)
 def test_the_database_going_away_loses_nothing_that_is_known(
-    campaign, briefing, mailoutbox, monkeypatch
+    campaign, briefing, mailoutbox, monkeypatch, kind, cause
 ):
     confirmed_readers(12, briefing)
     start(campaign)
@@ -313,7 +323,7 @@ def test_the_database_going_away_loses_nothing_that_is_known(
     def move(batch, window):
         if len(failures) < 3 and window.rows:
             failures.append(1)
-            raise OperationalError("server closed the connection unexpectedly")
+            raise kind("server closed the connection unexpectedly") from cause
         return usual(batch, window)
 
     monkeypatch.setattr(windows, "move", move)
