@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
+from newsletter import faults
 from newsletter.content import Mailing, Reader
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter.faults import Fault
 from subscribers.addresses import AddressError
 
 logger = logging.getLogger(__name__)

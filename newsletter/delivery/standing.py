@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
+from newsletter import faults
 from newsletter.content import Reader
-from newsletter.delivery import faults
 from newsletter.delivery.outcomes import Fate, Outcome
 from newsletter.models import Parking
 from newsletter.models.parkings import house

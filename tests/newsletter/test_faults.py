@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter import faults
+from newsletter.faults import Fault
 
 NO_MAILBOX, RECIPIENT, POLICY = Fault.NO_MAILBOX, Fault.RECIPIENT, Fault.POLICY
 PROVIDER, EVERYBODY, SENDER = Fault.PROVIDER, Fault.EVERYBODY, Fault.SENDER

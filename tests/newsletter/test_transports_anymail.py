@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.utils import timezone
 
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter import faults
+from newsletter.faults import Fault
 from newsletter.models import Campaign, Deferral
 from newsletter.reports import Progress, progress
 from tests.newsletter.sending import bring_forward, start, statuses, work

@@ -15,8 +15,7 @@ from anymail.exceptions import (
     AnymailUnsupportedFeature,
 )
 
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter import faults
 from newsletter.delivery.outcomes import (
     Message,
     Outcome,
@@ -26,6 +25,7 @@ from newsletter.delivery.outcomes import (
     unwritable,
 )
 from newsletter.delivery.transports.stock import composed
+from newsletter.faults import Fault
 
 _REFUSED = {"invalid", "rejected", "failed"}
 _NEVER_LEFT = (

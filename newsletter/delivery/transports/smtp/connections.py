@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 
 from newsletter import stopping
-from newsletter.delivery.faults import Fault
 from newsletter.delivery.outcomes import (
     Message,
     Outbox,
@@ -20,6 +19,7 @@ from newsletter.delivery.transports.smtp import login
 from newsletter.delivery.transports.smtp.conversation import Conversation
 from newsletter.delivery.transports.smtp.letters import Letter
 from newsletter.delivery.transports.smtp.login import Server
+from newsletter.faults import Fault
 
 # So many letters waiting are worth a connection more.
 _WORTH = 4

@@ -7,12 +7,12 @@ from typing import Protocol, cast
 
 from django.utils.translation import gettext as _
 
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter import faults
 from newsletter.delivery.outcomes import Fate, Outcome, sent, unwritable
 from newsletter.delivery.transports.smtp.letters import Letter
 from newsletter.delivery.transports.smtp.login import Offers
 from newsletter.delivery.transports.smtp.replies import BrokenReplyError, Replies, Reply
+from newsletter.faults import Fault
 
 # Seconds that we wait for the answer to a final dot: many servers look for viruses first.
 FINAL_DOT = 120

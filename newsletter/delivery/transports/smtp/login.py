@@ -11,10 +11,10 @@ from typing import NamedTuple, cast
 from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.utils import DNS_NAME
 
-from newsletter.delivery import faults
-from newsletter.delivery.faults import Fault
+from newsletter import faults
 from newsletter.delivery.outcomes import SendersFaultError, TransportError, UnreachableError
 from newsletter.delivery.transports.smtp.replies import BrokenReplyError, Replies, Reply
+from newsletter.faults import Fault
 
 # Where a mailer names no timeout of its own.
 _TIMEOUT = 60
