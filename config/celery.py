@@ -64,7 +64,7 @@ def _beat() -> None:
 
 def _looks() -> list[Callable[[], object]]:
     """One that stumbles must not hold up the others."""
-    from newsletter.tasks import look_for_bounces, look_for_due_campaigns
+    from newsletter.tasks import look_for_bounces, look_for_due_campaigns, look_for_reports
     from subscribers.tasks import (
         look_for_due_letters,
         look_for_forgotten_sign_ups,
@@ -74,6 +74,7 @@ def _looks() -> list[Callable[[], object]]:
     return [
         look_for_due_letters,
         look_for_due_campaigns,
+        look_for_reports,
         look_for_bounces,
         look_for_forgotten_sign_ups,
         look_for_unknown_domains,

@@ -212,6 +212,8 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"newsroom@{SITE_HOST or 'lo
 # How long a confirmation link lives, and how long we keep what nobody confirmed.
 CONFIRM_WITHIN_DAYS = env.count("CONFIRM_WITHIN_DAYS", 7)
 KEEP_UNCONFIRMED_DAYS = env.count("KEEP_UNCONFIRMED_DAYS", 30)
+# How long we keep what was reported of each message; what followed from it stays.
+KEEP_EVENTS_DAYS = env.count("KEEP_EVENTS_DAYS", 90)
 
 
 # Words and time ----------------------------------------------------------------------------

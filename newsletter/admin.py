@@ -79,9 +79,16 @@ class DeferralAdmin(ReadOnlyAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    list_display = ["received_at", "provider", "kind", "campaign", "subscriber_id"]
-    list_select_related = ["campaign"]
-    list_filter = ["kind", "provider"]
+    list_display = [
+        "received_at",
+        "source",
+        "kind",
+        "campaign_id",
+        "subscriber_id",
+        "house",
+        "text",
+    ]
+    list_filter = ["kind", "source"]
     ordering = ["-pk"]
 
 

@@ -173,6 +173,7 @@ _SLOWED = re.compile(
     r"4\d\d\b( 4\.7\.(28|26|27|32)\b|.*(\[tss|unsolicited|user complaints|reputation))", re.I
 )
 _ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")
+_LOCAL_PART = re.compile(r"[^\s<>@:;,\"'()\[\]]+@")
 _REST = re.compile(
     r"(?:try|retry|again|wait|come back|after|delayed|greylist\w*)\D{0,40}?(\d{1,6})\s*"
     r"(s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?)\b",
@@ -180,6 +181,10 @@ _REST = re.compile(
 )
 _CLOCK = re.compile(r"\b(?:in|for|after|wait)\s+(\d{1,2}):(\d\d):(\d\d)\b", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+# Where a report names the answer: "550 5.1.1", "smtp; 550-5.1.1", "host mx.example said: 550".
+_REPLY = re.compile(r"(?:^|said: ?|; ?|: )([45]\d\d)(?=[ -]|$)", re.IGNORECASE)
+_ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_TELLING_WORDS = re.compile(f"{_NOBODY}|{_UNWANTED}", re.IGNORECASE)
 
 
 def of_smtp(step: str, code: str, text: str, mailbox_provider: str = "other") -> Fault:
@@ -189,6 +194,22 @@ def of_smtp(step: str, code: str, text: str, mailbox_provider: str = "other") ->
 
 def of_http(code: str, text: str) -> Fault:
     return _first(_HTTP, "", code, text, "")
+
+
+def of_return(code: str, text: str, mailbox_provider: str = "other") -> Fault:
+    """What came back later, in a bounce or a provider's report, for a message that failed for good.
+
+    `code` is as it came: "550 5.1.1", "5.1.1" (the Status of RFC 3464), "550" or blank; the text
+    often says more, and is believed where the code is none or the least specific (5.0.0).
+    Temporary failures ended in it too: the server was asked until the sender gave up. UNKNOWN
+    where nothing is said that we understand.
+    """
+    answer = _returned(code, text)
+    if not answer:
+        return Fault.UNKNOWN
+    if answer.startswith("4") and (" 4.7." in answer[:8] or is_dislike(answer, text)):
+        return Fault.POLICY
+    return _first(_SMTP, "data", answer, text, mailbox_provider)
 
 
 def is_dislike(code: str, text: str) -> bool:
@@ -206,9 +227,30 @@ def rest_in(text: str) -> timedelta | None:
     return None
 
 
+def without_addresses(text: str) -> str:
+    """Fit to be kept, and shown to others than the reader."""
+    return _LOCAL_PART.sub("•••@", text)
+
+
 def _first(rules: list[Rule], step: str, code: str, text: str, provider: str) -> Fault:
     answer = _answer(code, text)
     return next(rule.fault for rule in rules if rule.fits(step, answer, provider))
+
+
+def _returned(code: str, text: str) -> str:
+    """As a server would have said it: "550 5.1.1"; blank if nobody can tell."""
+    enhanced = _ENHANCED.findall(f"{code} {text[:1000]}")
+    specific = next((one for one in enhanced if not one.endswith(".0.0")), "") or "".join(
+        enhanced[:1]
+    )
+    reply = _REPLY.search(code) or _REPLY.search(text[:1000])
+    if reply and specific.startswith(reply[1][0]):
+        return f"{reply[1]} {specific}"
+    if specific:
+        return f"{specific[0]}50 {specific}"
+    if reply:
+        return reply[1]
+    return "550" if _TELLING_WORDS.match(text) else ""
 
 
 def _answer(code: str, text: str) -> str:

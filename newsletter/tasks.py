@@ -3,13 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
 from newsletter import delivery, stopping
-from newsletter.models import Batch, Bounce, Campaign
+from newsletter.models import Batch, Bounce, Campaign, Event
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,13 @@ def look_for_due_campaigns() -> None:
     Batch.objects.write_off_called_off(_A_WHILE)
     _each(Campaign.objects.handed_over(), Campaign.finish)
     _call_workers()
+
+
+def look_for_reports() -> None:
+    """What came before the row of its message, and what is old."""
+    Event.objects.apply_waiting()
+    kept_for = timedelta(days=settings.KEEP_EVENTS_DAYS)
+    Event.objects.delete_received_before(timezone.now() - kept_for)
 
 
 def look_for_bounces() -> None:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import idna
 from django.conf import settings
 from django.utils.translation import gettext as _
 from email_validator import EmailNotValidError, validate_email
@@ -99,10 +100,25 @@ def parse(text: str) -> Address:
     return address
 
 
+def named(text: str) -> Address | None:
+    """The address that a machine names, however it writes it; None if that is none at all."""
+    local, at, domain = text.strip().strip("<>").rpartition("@")
+    if not (local and at and domain):
+        return None
+    return Address(local, _ascii(domain))
+
+
 def is_free_mail(email: str) -> bool:
     """Whether the domain is a mailbox provider's, so that nobody else can send in its name."""
     domain = email.lower().rpartition("@")[2]
     return bool(mailbox_providers.of_domain(domain) or _FREE_MAIL.fullmatch(domain))
+
+
+def _ascii(domain: str) -> str:
+    try:
+        return domain.lower() if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        return domain
 
 
 def _refuse_invisible(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Readers whose mailbox does not exist, as their provider said, and what we make of it."""
+"""Readers whom our mail does not reach, as their provider said, and what we make of it."""
 
 import logging
 from collections import defaultdict
@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models, transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +29,9 @@ _BURST = 20
 _BURST_PART = 0.1
 # Whoever had mail from us bounces for good only by a second bounce, so much later.
 _AGAIN_AFTER = timedelta(days=1)
+# A full mailbox, a server that is down: so many messages in a row, over so long a time.
+_SOFT_BOUNCES = 5
+_SOFT_FOR = timedelta(days=10)
 # Where a reader's earlier mail is looked for, by primary key.
 _CAMPAIGNS = 100
 _PIECE = 500
@@ -49,7 +53,8 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         """Suppress the addresses that are gone. Any worker may call it, at any time.
 
         At once for an address that never had mail of ours; for one that had, after a second
-        bounce a day later. A burst at one house suppresses nobody, and is shouted about.
+        bounce a day later. A burst at one house suppresses nobody, and is shouted about. Soft
+        bounces suppress after many in a row over many days.
         """
         now = now or timezone.now()
         while self._judge_some(now):
@@ -72,12 +77,14 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
             piece = list(settled.select_for_update(skip_locked=True)[:_PIECE])
             by_house = defaultdict(list)
             for bounce in piece:
-                by_house[bounce.mailer, bounce.house].append(bounce)
+                if bounce.is_hard:
+                    by_house[bounce.mailer, bounce.house].append(bounce)
             for bounces in by_house.values():
                 if self._is_burst(bounces, now):
                     self._call_burst(bounces, now)
                 else:
                     self._judge_each(bounces, now)
+            self._judge_soft([bounce for bounce in piece if not bounce.is_hard], now)
         return bool(piece)
 
     def _is_burst(self, bounces: "list[Bounce]", now: datetime) -> bool:
@@ -94,14 +101,16 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         first = bounces[0]
         since = min(bounce.at for bounce in bounces) - _BURST_WITHIN
         # What was lifted by hand is judged already, and no burst any more.
-        there = self.filter(mailer=first.mailer, house=first.house, at__range=(since, now))
+        there = self.filter(
+            mailer=first.mailer, house=first.house, is_hard=True, at__range=(since, now)
+        )
         return there.exclude(verdict=Bounce.Verdict.LIFTED)
 
     def _accepted(
         self, bounces: "list[Bounce]", now: datetime
     ) -> "models.QuerySet[Delivery, Delivery]":
         """What that house took in the same time, as the ledger tells."""
-        since = min(bounce.at for bounce in bounces) - _BURST_WITHIN
+        since = min(bounce.went_out_at for bounce in bounces) - _BURST_WITHIN
         return Delivery.objects.filter(
             lives_at(bounces[0].house),
             campaign__in={bounce.campaign_id for bounce in bounces},
@@ -131,19 +140,41 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
     def _judge_each(self, bounces: "list[Bounce]", now: datetime) -> None:
         successes, noted = self._last_successes(bounces), self._noted(bounces)
         for bounce in bounces:
-            success = successes.get(bounce.subscriber_id)
+            success = successes[bounce.pk]
             # A day or more after a first one, and no mail arrived since.
             is_second = success and any(
                 success < at <= bounce.at - _AGAIN_AFTER for at in noted[bounce.key]
             )
-            is_gone = success is None or is_second
-            bounce.verdict = Bounce.Verdict.SUPPRESSED if is_gone else Bounce.Verdict.NOTED
+            bounce.is_believed = success is None or bool(is_second)
+        self._enter(bounces, now)
+
+    def _judge_soft(self, bounces: "list[Bounce]", now: datetime) -> None:
+        successes, earlier = self._last_successes(bounces), self._soft(bounces)
+        for bounce in bounces:
+            success = successes[bounce.pk]
+            in_a_row = [
+                at
+                for at in earlier[bounce.key]
+                if at <= bounce.went_out_at and (success is None or at > success)
+            ]
+            bounce.is_believed = (
+                len(in_a_row) >= _SOFT_BOUNCES and bounce.went_out_at - min(in_a_row) >= _SOFT_FOR
+            )
+        self._enter(bounces, now)
+
+    def _enter(self, bounces: "list[Bounce]", now: datetime) -> None:
+        for bounce in bounces:
+            gone = Bounce.Verdict.SUPPRESSED
+            bounce.verdict = gone if bounce.is_believed else Bounce.Verdict.NOTED
             bounce.judged_at = now
-        _suppress([one for one in bounces if one.verdict == Bounce.Verdict.SUPPRESSED])
+        _suppress([bounce for bounce in bounces if bounce.is_believed])
         self.bulk_update(bounces, ["verdict", "suppression", "judged_at"])
 
-    def _last_successes(self, bounces: "list[Bounce]") -> dict[int, datetime]:
-        """When each of these last had mail of ours that did not come back."""
+    def _last_successes(self, bounces: "list[Bounce]") -> dict[int, datetime | None]:
+        """When each reader last had mail of ours before this, that did not come back; by bounce.
+
+        What went out since still may: relays try for days.
+        """
         started = Campaign.objects.filter(started_at__isnull=False).order_by("-started_at")
         bounced = Bounce.objects.filter(
             campaign=OuterRef("campaign"), subscriber_id=OuterRef("subscriber_id")
@@ -151,22 +182,36 @@ class BounceQuerySet(models.QuerySet["Bounce"]):
         sent = Delivery.objects.filter(
             ~Exists(bounced),
             campaign__in=list(started.values_list("pk", flat=True)[:_CAMPAIGNS]),
-            subscriber__in=[bounce.subscriber_id for bounce in bounces],
+            subscriber=OuterRef("subscriber_id"),
             status=Delivery.Status.SENT,
+            at__lt=Coalesce(OuterRef("sent_at"), OuterRef("at")),
         )
-        return dict(sent.values_list("subscriber_id").annotate(last=Max("at")).order_by())
+        last = Subquery(sent.order_by("-at").values("at")[:1])
+        mine = self.filter(pk__in=[bounce.pk for bounce in bounces])
+        return dict(mine.annotate(last=last).values_list("pk", "last"))
 
     def _noted(self, bounces: "list[Bounce]") -> dict[str, list[datetime]]:
         """When these addresses bounced before, by their keys."""
-        rows = self.filter(key__in=[bounce.key for bounce in bounces], verdict=Bounce.Verdict.NOTED)
+        rows = self.filter(
+            key__in=[bounce.key for bounce in bounces], verdict=Bounce.Verdict.NOTED, is_hard=True
+        )
         noted: dict[str, list[datetime]] = defaultdict(list)
         for key, at in rows.values_list("key", "at"):
             noted[key].append(at)
         return noted
 
+    def _soft(self, bounces: "list[Bounce]") -> dict[str, list[datetime]]:
+        """When the mail went out that these addresses did not take, by their keys."""
+        rows = self.filter(key__in=[bounce.key for bounce in bounces], is_hard=False)
+        went_out: dict[str, list[datetime]] = defaultdict(list)
+        for row in rows.exclude(verdict=Bounce.Verdict.LIFTED):
+            went_out[row.key].append(row.went_out_at)
+        return went_out
+
 
 class Bounce(models.Model):
-    """A provider's word that a mailbox does not exist. Never changed but for what we make of it.
+    """A provider's word that a mailbox does not exist, or did not take a message for a reason of
+    its own. Never changed but for what we make of it.
 
     The subscriptions go on: nobody left. Lifting the suppression is all it takes to undo one.
     """
@@ -182,13 +227,18 @@ class Bounce(models.Model):
     key = models.CharField(max_length=40, db_index=True, editable=False)
     # No key: the person may have been erased, the report stays true.
     subscriber_id = models.BigIntegerField()
-    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="bounces")
+    # Null: of a letter.
+    campaign = models.ForeignKey(Campaign, models.CASCADE, null=True, related_name="bounces")
     mailer = models.CharField(_("mailer"), max_length=50)
     # The mailbox provider's name, or a mail domain.
     house = models.CharField(_("mailbox provider"), max_length=255)
     code = models.CharField(_("code"), max_length=20, blank=True)
     text = models.CharField(_("what they said"), max_length=500, blank=True)
     at = models.DateTimeField(_("at"))
+    # When the message went out, if the server did not say it at once.
+    sent_at = models.DateTimeField(_("handed over"), null=True, blank=True)
+    # Nobody is there; otherwise there is somebody whom it did not reach this time.
+    is_hard = models.BooleanField(_("no such mailbox"), default=True)
     verdict = models.CharField(
         _("verdict"), max_length=10, choices=Verdict, default=Verdict.WAITING
     )
@@ -197,12 +247,15 @@ class Bounce(models.Model):
         Suppression, models.SET_NULL, null=True, blank=True, related_name="+"
     )
 
+    # Whether it suppresses the address, while it is being judged; not in the row.
+    is_believed = False
+
     objects = BounceQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["campaign", "subscriber_id"], name="one_bounce_a_reader"
+                fields=["campaign", "subscriber_id", "is_hard"], name="one_bounce_a_reader"
             )
         ]
         indexes = [
@@ -218,6 +271,10 @@ class Bounce(models.Model):
         """For a reader of this address, as the outcome's reader has it."""
         key, *_older = Address(*address.rsplit("@", 1)).suppression_keys()
         return cls(key=key, house=house(mailbox_provider, address), **fields)
+
+    @property
+    def went_out_at(self) -> datetime:
+        return self.sent_at or self.at
 
 
 def _keys(bounces: list[Bounce]) -> dict[int, str]:
@@ -259,5 +316,5 @@ def _suppression(key: str, bounce: Bounce) -> Suppression:
         key=key,
         scope=Suppression.Scope.EVERYTHING,
         reason=Suppression.Reason.BOUNCED,
-        source=f"campaign:{bounce.campaign_id}",
+        source=f"campaign:{bounce.campaign_id}" if bounce.campaign_id else "",
     )

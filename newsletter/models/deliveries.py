@@ -85,7 +85,7 @@ class Delivery(models.Model):
         UNCERTAIN = "uncertain", _("Uncertain")
 
     class Reason(models.TextChoices):
-        """Why we skipped a reader, or do not know."""
+        """Why we skipped a reader, or do not know, or how we came to know."""
 
         UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
         NOT_ME = "not_me", _("“This wasn’t me”")
@@ -98,6 +98,7 @@ class Delivery(models.Model):
         EXPIRED = "expired", _("Too late: no longer news")
         CANCELLED = "cancelled", _("The campaign was called off")
         WORKER_LOST = "worker_lost", _("The worker died with the message in hand")
+        REPORTED = "reported", _("Uncertain until somebody reported what became of it")
 
     pk = models.CompositePrimaryKey("campaign_id", "subscriber_id")
     campaign = models.ForeignKey(
@@ -128,6 +129,13 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.subscriber_id} {self.status}"
+
+    def settle(self, status: str, text: str, provider_id: str) -> None:
+        """What a later report told of it. The campaign's row is locked by the caller."""
+        self.status, self.code, self.text = status, Delivery.Reason.REPORTED, text[:500]
+        self.provider_id = provider_id or self.provider_id
+        self.at = timezone.now()
+        self.save(update_fields=["status", "code", "text", "provider_id", "at"])
 
 
 # The rows travel as one parameter of JSON, which both databases take apart themselves: nine
@@ -162,17 +170,17 @@ def _now() -> Any:
 
 
 def _written(rows: Sequence[LedgerRow]) -> str:
-    """As JSON, cut to the columns' widths. Some servers answer with what PostgreSQL
-    refuses: NUL, and halves of characters."""
+    """As JSON, cut to the columns' widths. Some servers answer with what cannot be stored."""
     return json.dumps(
         [
-            (*row[:4], row.code[:20], _storable(row.text[:500]), _storable(row.provider_id[:200]))
+            (*row[:4], row.code[:20], storable(row.text[:500]), storable(row.provider_id[:200]))
             for row in rows
         ]
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Without what PostgreSQL refuses: NUL, and halves of characters."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "").encode(errors="replace").decode()

@@ -109,6 +109,7 @@ class Consent(models.Model):
         UNDO = "undo", _("Undo")
         IMPORT = "import", _("Import")
         STAFF = "staff", _("The newsroom")
+        REPORT = "report", _("Reported by the email provider")
 
     action = models.CharField(_("action"), max_length=10, choices=Action)
     purpose = models.CharField(

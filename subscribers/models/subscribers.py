@@ -44,6 +44,9 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         # NO KEY: a consent written elsewhere refers to this row and must not wait for us.
         return self.select_for_update(no_key=True).get(pk=pk)
 
+    def with_key_locked(self, suppression_key: str) -> Self:
+        return self.filter(suppression_key=suppression_key).select_for_update(no_key=True)
+
     def first_locked(self, keys: "models.QuerySet[Subscription, Any]") -> list[int]:
         """Up to a thousand of these that nobody else is at, locked."""
         found = self.filter(pk__in=keys).order_by("pk")

@@ -149,6 +149,17 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             last.refresh_from_db(fields=["ended_at", "end_reason"])
         return last
 
+    def complain(self, key: str, evidence: Evidence) -> None:
+        """Whoever has the address of this key called our mail spam: no more of it, at once.
+
+        It has left every list, and asking twice changes nothing more.
+        """
+        with transaction.atomic():
+            for subscriber in Subscriber.objects.with_key_locked(key):
+                for period in self.filter(subscriber=subscriber, ended_at__isnull=True):
+                    period.close(Subscription.EndReason.COMPLAINED, evidence)
+            Suppression.objects.complain(key, evidence.source or evidence.method)
+
     def forgotten(self, before: datetime) -> Self:
         """Never confirmed, and nobody has asked for it since that moment."""
         asked_since = Letter.objects.filter(subscription=OuterRef("pk"), asked_at__gte=before)

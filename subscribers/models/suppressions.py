@@ -57,6 +57,13 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
                 ends_at=timezone.now() + BLOCKED_FOR,
             )
 
+    def complain(self, key: str, source: str) -> None:
+        """No more mail to whoever said that it is spam, unless somebody lifts it."""
+        complained = Suppression.Reason.COMPLAINED
+        if not self.in_force().filter(key=key, reason=complained).exists():
+            scope = Suppression.Scope.EVERYTHING
+            self.create(key=key, scope=scope, reason=complained, source=source)
+
     def lift(self, key: str, mailing_lists: "Iterable[MailingList]") -> int:
         """What the person's own fresh confirmation ends: having left, or having been erased."""
         mine = self.in_force().filter(
