@@ -2,13 +2,17 @@
 
 import ipaddress
 import re
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core import mail
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+
+from newsletter import dkim
 
 _SHORTEST_KEY = 50
 _FEWEST_CHARACTERS = 8
@@ -25,7 +29,7 @@ def refuse_errors() -> None:
 
 @register
 def check_everywhere(**_: Any) -> list[CheckMessage]:
-    return [*_keys(), *_proxies(), *_mailer(), *_plain_smtp()]
+    return [*_keys(), *_proxies(), *_mailer(), *_plain_smtp(), *_dkim_keys()]
 
 
 @register
@@ -126,6 +130,37 @@ def _plain_smtp() -> Iterator[CheckMessage]:
     )
 
 
+def _dkim_keys() -> Iterator[CheckMessage]:
+    for domain, selector, path in settings.DKIM_KEYS:
+        try:
+            key = dkim.load(domain, selector, path)
+        except dkim.KeyFileError as error:
+            yield _wrong(20, f"DKIM_KEYS, {domain}:{selector}: {error}", _HOW_TO_MAKE_A_DKIM_KEY)
+        else:
+            yield from _dkim_key(key, path)
+    if settings.DKIM_KEYS and settings.EMAIL_PROVIDER:
+        yield _risky(
+            20,
+            "DKIM_KEYS is set, and the provider signs by itself: our keys would sign nothing.",
+            "Unset DKIM_KEYS, and publish the records that the provider names.",
+        )
+
+
+def _dkim_key(key: dkim.Key, path: Path) -> Iterator[CheckMessage]:
+    if key.algorithm == "rsa-sha256" and key.bits < dkim.SHORT:
+        yield _risky(
+            21,
+            f"The DKIM key {path} has {key.bits} bits; {dkim.SHORT} are asked for (RFC 8301).",
+            _HOW_TO_MAKE_A_DKIM_KEY,
+        )
+    if path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        yield _risky(
+            22,
+            f"Others on this machine can read or change the DKIM key {path}.",
+            f"Run `chmod 640 {path}`, or 600: whoever has the key writes mail in your name.",
+        )
+
+
 def _is_near(host: str) -> bool:
     """A name without a dot, or an address that is not routed: the same machine or network."""
     try:
@@ -214,6 +249,10 @@ def _foundation() -> Iterator[CheckMessage]:
         )
 
 
+_HOW_TO_MAKE_A_DKIM_KEY = (
+    "Make one with `openssl genrsa -out 2026a.pem 2048`, or `openssl genpkey -algorithm ed25519 "
+    "-out 2026b.pem`; `manage.py check_domain` says what to publish."
+)
 _HOW_TO_MAKE_A_KEY = (
     "Make one with `python -c 'import secrets; print(secrets.token_urlsafe(50))'`, keep it."
 )

@@ -4,7 +4,10 @@ import ipaddress
 import json
 import math
 import pkgutil
+import re
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -19,10 +22,13 @@ _SMTP: dict[str, tuple[dict[str, bool], int]] = {
     "smtps": ({"use_tls": True}, 587),
     "smtp+ssl": ({"use_ssl": True}, 465),
 }
+_SMTP_BACKEND = "newsletter.delivery.transports.smtp.EmailBackend"
 _DATABASES = {"postgres", "postgresql", "psql", "pgsql", "sqlite"}
 _REDIS = {"redis", "rediss", "unix"}
 _YES = {"true", "yes", "on", "1"}
 _NO = {"false", "no", "off", "0", ""}
+# "domain:selector:file", the first two as they stand in the DNS (RFC 6376 section 3.1).
+_DKIM_KEY = re.compile(r"((?:[a-z0-9-]+\.)+[a-z0-9-]+):([a-z0-9_-]+(?:\.[a-z0-9_-]+)*):(.+)", re.I)
 # Modules of Anymail that are not providers: its foundations, test doubles, and an old name.
 _NOT_PROVIDERS = {"base", "base_requests", "console", "test", "sendinblue"}
 
@@ -85,6 +91,21 @@ class Environment:
             )
         return {number: key for number, _colon, key in entries} or default
 
+    def dkim_keys(self, name: str) -> list[tuple[str, str, Path]]:
+        """Keys to sign mail with: domain, selector, and the file with the private key."""
+        entries = self.words(name, [])
+        found = [_DKIM_KEY.fullmatch(entry) for entry in entries]
+        if None in found:
+            raise ImproperlyConfigured(
+                f"{name} holds {entries[found.index(None)]!r}; write domain:selector:file, "
+                "like news.example.org:2026a:/etc/broadsheet/2026a.pem."
+            )
+        keys = [(match[1].lower(), match[2].lower(), Path(match[3])) for match in found if match]
+        counts = Counter(f"{domain}:{selector}" for domain, selector, _path in keys)
+        if twice := [named for named, count in counts.items() if count > 1]:
+            raise ImproperlyConfigured(f"{name} names {twice[0]} twice; a selector has one key.")
+        return keys
+
     def database(self, name: str, default: str) -> dict[str, Any]:
         url = self.text(name) or default
         _split(name, url, _DATABASES, "postgres://user:password@host/database")
@@ -116,7 +137,7 @@ class Environment:
             "timeout": 30,
             **security,
         }
-        return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
+        return {"BACKEND": _SMTP_BACKEND, "OPTIONS": options}
 
     def provider(self, name: str) -> str:
         """Anymail's name of a provider, however it was written: "Amazon SES", "amazon-ses"."""

@@ -183,6 +183,8 @@ LOCAL_MAILBOX = DATA / "mailbox"
 SMTPUTF8 = env.yes("SMTPUTF8", False)
 # How many connections a worker keeps to that server, at most.
 SMTP_CONNECTIONS = env.count("SMTP_CONNECTIONS", 16)
+# Mail over SMTP is signed with these: "domain:selector:file with the private key".
+DKIM_KEYS = env.dkim_keys("DKIM_KEYS")
 # What the default mailer may hand over at most, where no row of RateLimit says otherwise; 0: any.
 SEND_PER_SECOND = env.number("SEND_PER_SECOND", 0)
 SEND_PER_DAY = env.count("SEND_PER_DAY", 0)

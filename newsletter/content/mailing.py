@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from typing import NamedTuple
 
+from newsletter import dkim
 from newsletter.content import headers, mime, slots
 from newsletter.content.slots import Marker, Place, Slot
 from newsletter.models import Version
@@ -65,7 +66,8 @@ class Mailing:
         self._sign_bounce = tokens.signer(Purpose.BOUNCE)
         self._sign_message = tokens.signer(Purpose.MESSAGE)
         self._bounce_domain = sender.bounce_domain if sender else ""
-        self._message = _Form(compiled.decode(), _WRITTEN)
+        self._compiled = compiled.decode()
+        self._message = _Form(self._compiled, _WRITTEN)
         self._smtp_message = _Form(_stuffed(compiled).decode(), _WRITTEN)
         self._subject = _Form(version.subject, _AS_TEXT)
         self._text = _Form(version.text, _AS_TEXT)
@@ -92,9 +94,20 @@ class Mailing:
         """The same as it goes over the wire: leading dots doubled (MSG-02), and the last dot.
 
         The dots were doubled once, when the mailing was made: what is filled in begins no line
-        with a dot.
+        with a dot. Signed, if it `is_signed`: the signature is over the dots as they were.
         """
-        return self._smtp_message.filled(self._values(reader, at)).encode()
+        values = self._values(reader, at)
+        if not self._signing:
+            return self._smtp_message.filled(values).encode()
+        covered, signer = self._signing
+        message = self._message.filled(values).encode()
+        fields = signer.sign(covered.filled(values).encode(), message, int(at.timestamp()))
+        return _stuffed(fields + message)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a DKIM key for whom this is from. Providers sign by themselves."""
+        return self._signing is not None
 
     def parts(self, reader: Reader, at: datetime) -> Parts:
         """The same message in pieces. Raises AddressError as `message` does."""
@@ -123,6 +136,18 @@ class Mailing:
             return f"<{secrets.token_hex(16)}@{self._domain}>"
         token = self._sign_message(reader.subscriber_id, self._campaign_id)
         return f"<{token}@{self._domain}>"
+
+    @cached_property
+    def _signing(self) -> "tuple[_Form, dkim.Signer] | None":
+        """The header as it is signed, its slots open, and what signs it."""
+        keys = dkim.keys_of(self._domain)
+        if not keys:
+            return None
+        head, _end, body = self._compiled.partition("\r\n\r\n")
+        names, fields = dkim.covered(head)
+        beginning, *_rest = slots.split(body)
+        same = beginning.encode() if isinstance(beginning, str) else b""
+        return _Form(fields, _COVERED), dkim.Signer(keys, names, same)
 
     def _values(self, reader: Reader, at: datetime) -> _Values:
         address = reader.address
@@ -192,6 +217,10 @@ _WRITTEN: dict[Place, _Write] = {
     Place.HEADER: headers.encoded_words,
     Place.TEXT: _in_text,
     Place.HTML: _in_html,
+}
+# A signature is over the header unfolded.
+_COVERED = _WRITTEN | {
+    Place.HEADER: lambda value: headers.encoded_words(value).replace(headers.FOLD, " ")
 }
 # Who builds the MIME himself encodes as well.
 _AS_TEXT: dict[Place, _Write] = dict.fromkeys(Place, _as_it_is)

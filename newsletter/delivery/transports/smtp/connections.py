@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from newsletter import stopping
 from newsletter.delivery.outcomes import (
@@ -36,9 +37,15 @@ class Connections:
     """Everything in here happens on the loop's thread."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, server: Server, outbox: Outbox, most: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        server: Server,
+        outbox: Outbox,
+        most: int,
+        signers: Executor,
     ) -> None:
         self._loop = loop
+        self._signers = signers
         self._server = server
         self._outbox = outbox
         self._most = most
@@ -78,7 +85,19 @@ class Connections:
     def take(self, messages: list[Message], is_ours: Callable[[], bool]) -> None:
         self._is_told = False
         self._unanswered += len(messages)
-        self._waiting.extend([Letter(message, is_ours) for message in messages])
+        letters = [Letter(message, is_ours) for message in messages]
+        self._sign([letter for letter in letters if letter.is_to_be_signed])
+        self._line_up([letter for letter in letters if not letter.is_to_be_signed])
+
+    def _sign(self, letters: list[Letter]) -> None:
+        """In threads of their own, some at a time; each lot joins the line when it is done."""
+        for start in range(0, len(letters), _WORTH):
+            lot = letters[start : start + _WORTH]
+            signing = self._loop.run_in_executor(self._signers, _signed, lot)
+            signing.add_done_callback(lambda signed: self._line_up(signed.result()))
+
+    def _line_up(self, letters: list[Letter]) -> None:
+        self._waiting.extend(letters)
         # Few connections with much to say cost less than many with little each: an envelope then
         # travels with the body before it. If they turn out to be slow, the others help.
         self._hand_out(math.ceil(len(self._waiting) / _WORTH))
@@ -229,3 +248,9 @@ class Connections:
     def _stop_when_all_is_over(self) -> None:
         if not self._open and not self._hanging_up and not self._opening:
             self._loop.stop()
+
+
+def _signed(letters: list[Letter]) -> list[Letter]:
+    for letter in letters:
+        letter.sign()
+    return letters

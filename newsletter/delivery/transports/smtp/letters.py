@@ -1,5 +1,6 @@
 """A message on its way to a server."""
 
+import contextlib
 from collections.abc import Callable
 
 from django.utils import timezone
@@ -22,8 +23,22 @@ class Letter:
         self.sender = ""
         self.body = b""
 
+    @property
+    def is_to_be_signed(self) -> bool:
+        return self._message.mailing.is_signed
+
+    def sign(self) -> None:
+        """Fill it already, in any thread: a signature takes long, and sets the others free."""
+        # What goes wrong here goes wrong again where the letter is filled, and is told there.
+        with contextlib.suppress(Exception):
+            self._write()
+
     def fill(self) -> None:
         """Raises AddressError where no header can hold the address."""
+        if not (self.body and self.is_to_be_signed):
+            self._write()
+
+    def _write(self) -> None:
         mailing, reader = self._message.mailing, self.reader
         self.sender = mailing.envelope_sender(reader)
         self.body = mailing.smtp_message(reader, timezone.now())
