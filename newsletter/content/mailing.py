@@ -94,7 +94,7 @@ class Mailing:
         """The same as it goes over the wire: leading dots doubled (MSG-02), and the last dot.
 
         The dots were doubled once, when the mailing was made: what is filled in begins no line
-        with a dot. Signed, if it `is_signed`: the signature is over the dots as they were.
+        with a dot. Signed, if we have a key of whom it is from, over the dots as they were.
         """
         values = self._values(reader, at)
         if not self._signing:
@@ -105,9 +105,12 @@ class Mailing:
         return _stuffed(fields + message)
 
     @property
-    def is_signed(self) -> bool:
-        """Whether there is a DKIM key for whom this is from. Providers sign by themselves."""
-        return self._signing is not None
+    def takes_long(self) -> bool:
+        """Whether `smtp_message` takes a quarter of a millisecond, most of it beside the GIL: RSA.
+
+        An Ed25519 signature takes less than handing the message to another thread.
+        """
+        return self._signing is not None and self._signing[1].takes_long
 
     def parts(self, reader: Reader, at: datetime) -> Parts:
         """The same message in pieces. Raises AddressError as `message` does."""

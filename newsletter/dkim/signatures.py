@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from email.utils import parseaddr
 from typing import NamedTuple
 
@@ -50,8 +50,9 @@ class Signer:
     What is the same for all is hashed once.
     """
 
-    def __init__(self, keys: Iterable[Key], names: Iterable[str], beginning: bytes = b"") -> None:
-        self._forms = [_Form(key, list(names)) for key in keys]
+    def __init__(self, keys: Sequence[Key], names: list[str], beginning: bytes = b"") -> None:
+        self.takes_long = any(key.algorithm == "rsa-sha256" for key in keys)
+        self._forms = [_Form(key, names) for key in keys]
         self._hash = hashlib.sha256(beginning)
         self._length = len(beginning)
 

@@ -143,12 +143,11 @@ def test_who_has_no_key_signs_nothing(campaign, server, keys, settings):
     assert b"DKIM-Signature" not in server.received[0].raw
 
 
-def test_without_keys_a_message_is_filled_on_the_loop_and_hashed_by_nobody(campaign, monkeypatch):
+def test_without_keys_nothing_is_hashed_and_no_thread_is_asked(campaign, monkeypatch):
     monkeypatch.setattr(dkim.Signer, "sign", None)
-    monkeypatch.setattr(SmtpLetter, "sign", None)
     mailing = Mailing(compile_versions(campaign)[0])
 
-    assert not mailing.is_signed
+    assert not mailing.takes_long
     assert mailing.smtp_message(Reader(7, "ann@example.com", "Ann", 1), AT)
 
 
@@ -247,27 +246,39 @@ def test_a_body_that_begins_with_a_slot_verifies(campaign, briefing, keys):
     assert verdicts(wire.removesuffix(b".\r\n"), keys) == BOTH
 
 
-def test_messages_are_signed_beside_the_loop_that_talks(campaign, server, keys, monkeypatch):
+@pytest.fixture
+def signing_threads(monkeypatch):
+    """The names of those that signed."""
     threads = []
     usual = dkim.Key.sign
 
     def sign(key, digest):
-        threads.append(threading.current_thread().name)
+        threads.append(threading.current_thread().name.partition("_")[0])
         return usual(key, digest)
 
     monkeypatch.setattr(dkim.Key, "sign", sign)
+    return threads
 
+
+def test_rsa_is_signed_beside_the_loop_that_talks(campaign, server, keys, signing_threads):
     account = hand_over(messages(campaign, 20))
 
     assert account.fates() == {Fate.SENT: 20}
-    assert len(threads) == 40
-    assert all(name.startswith("dkim") for name in threads)
+    assert signing_threads == ["dkim"] * 40
+
+
+def test_ed25519_is_signed_by_the_loop(campaign, server, keys, settings, signing_threads):
+    settings.DKIM_KEYS = settings.DKIM_KEYS[1:]
+
+    hand_over(messages(campaign, 5))
+
+    assert signing_threads == ["smtp"] * 5
 
 
 def test_a_letter_said_again_is_not_signed_again(campaign, server, keys, monkeypatch):
     [message] = messages(campaign, 1)
     letter = SmtpLetter(message, ours)
-    letter.sign()
+    letter.fill_already()
     monkeypatch.setattr(dkim.Signer, "sign", None)
 
     letter.fill()

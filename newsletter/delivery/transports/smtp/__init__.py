@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # Readers for each connection: one whose dot is out, one whose envelope is, and as many on their
 # way to and from the worker's thread.
 _EACH = 4
-# Threads that sign, if anything is to be signed. OpenSSL works beside Python, so that the loop
+# Threads that sign with RSA, if anything is to be. OpenSSL works beside Python, so that the loop
 # goes on talking, on another core if there is one.
 _SIGNERS = min(4, os.cpu_count() or 1)
 

@@ -86,15 +86,15 @@ class Connections:
         self._is_told = False
         self._unanswered += len(messages)
         letters = [Letter(message, is_ours) for message in messages]
-        self._sign([letter for letter in letters if letter.is_to_be_signed])
-        self._line_up([letter for letter in letters if not letter.is_to_be_signed])
+        self._fill([letter for letter in letters if letter.takes_long])
+        self._line_up([letter for letter in letters if not letter.takes_long])
 
-    def _sign(self, letters: list[Letter]) -> None:
+    def _fill(self, letters: list[Letter]) -> None:
         """In threads of their own, some at a time; each lot joins the line when it is done."""
         for start in range(0, len(letters), _WORTH):
             lot = letters[start : start + _WORTH]
-            signing = self._loop.run_in_executor(self._signers, _signed, lot)
-            signing.add_done_callback(lambda signed: self._line_up(signed.result()))
+            filling = self._loop.run_in_executor(self._signers, _filled, lot)
+            filling.add_done_callback(lambda filled: self._line_up(filled.result()))
 
     def _line_up(self, letters: list[Letter]) -> None:
         self._waiting.extend(letters)
@@ -250,7 +250,7 @@ class Connections:
             self._loop.stop()
 
 
-def _signed(letters: list[Letter]) -> list[Letter]:
+def _filled(letters: list[Letter]) -> list[Letter]:
     for letter in letters:
-        letter.sign()
+        letter.fill_already()
     return letters

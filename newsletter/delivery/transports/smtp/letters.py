@@ -24,18 +24,18 @@ class Letter:
         self.body = b""
 
     @property
-    def is_to_be_signed(self) -> bool:
-        return self._message.mailing.is_signed
+    def takes_long(self) -> bool:
+        return self._message.mailing.takes_long
 
-    def sign(self) -> None:
-        """Fill it already, in any thread: a signature takes long, and sets the others free."""
+    def fill_already(self) -> None:
+        """In any thread, before it is in the line."""
         # What goes wrong here goes wrong again where the letter is filled, and is told there.
         with contextlib.suppress(Exception):
             self._write()
 
     def fill(self) -> None:
         """Raises AddressError where no header can hold the address."""
-        if not (self.body and self.is_to_be_signed):
+        if not (self.body and self.takes_long):
             self._write()
 
     def _write(self) -> None:
