@@ -10,6 +10,7 @@ from newsletter.delivery import pauses
 from newsletter.delivery.outcomes import Fate, Outcome
 from newsletter.delivery.windows import Window
 from newsletter.models import Batch, Bounce, Campaign, Deferral, Delivery
+from newsletter.models.batches import Learnt
 from newsletter.models.deliveries import LedgerRow
 
 Status = Delivery.Status
@@ -61,18 +62,19 @@ class Verdicts:
             window.rows.append(row)
             self._settle(row.subscriber, window)
 
-    def learnt(self, answers: "Sequence[Answer]") -> tuple[list[LedgerRow], list[int]]:
+    def learnt(self, answers: "Sequence[Answer]") -> Learnt:
         """What is certain of these, and who certainly did not get it."""
-        told: list[LedgerRow] = []
-        rest: list[int] = []
+        learnt = Learnt([], [], [])
         for outcome, row, mailer in answers:
             if outcome.fate is Fate.UNCERTAIN:
                 continue
             if self._is_for_good(outcome, mailer):
-                told.append(_entered(outcome, row))
+                learnt.rows.append(_entered(outcome, row))
             else:
-                rest.append(row.subscriber)
-        return told, rest
+                learnt.returned.append(row.subscriber)
+            if outcome.fate is Fate.NO_MAILBOX:
+                learnt.bounces.append(self._bounce(outcome, mailer))
+        return learnt
 
     def _is_for_good(self, outcome: Outcome, mailer: str) -> bool:
         if outcome.fate is Fate.REFUSED:

@@ -85,8 +85,8 @@ class Walk:
         answers = self._unwritten
         while self._hand:
             answers = answers + self._arrived(len(self._hand), _DRAINING)
-        told, returned = self._verdicts.learnt(answers)
-        insist(lambda: self._batch.learn(told, returned))
+        learnt = self._verdicts.learnt(answers)
+        insist(lambda: self._batch.learn(learnt))
 
     def _may_take(self) -> bool:
         """Whether more may be taken in hand; what is in hand is finished and written down."""

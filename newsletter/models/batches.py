@@ -5,7 +5,7 @@ import time
 import uuid
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from django.db import models, transaction
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from newsletter import outages
+from newsletter.models.bounces import Bounce
 from newsletter.models.campaigns import Campaign
 from newsletter.models.deliveries import Deferral, Delivery, LedgerRow
 from subscribers.models import Subscription
@@ -26,6 +27,15 @@ _MOST_ATTEMPTS = 1000
 
 class LeaseLostError(RuntimeError):
     """Another worker has the batch now: whoever learns this hands nothing more over."""
+
+
+class Learnt(NamedTuple):
+    """What a worker knows of readers in its hand though it has lost their batch."""
+
+    rows: list[LedgerRow]
+    bounces: list[Bounce]
+    # Who was never handed over, by id.
+    returned: list[int]
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -245,7 +255,7 @@ class Batch(models.Model):
         aside = {"set_aside_at": Now()} if failures >= MOST_FAILURES else {}
         return {"failures": failures, "trouble": words[:500], **aside}
 
-    def learn(self, told: "list[LedgerRow]", returned: list[int]) -> None:
+    def learn(self, learnt: "Learnt") -> None:
         """What a worker that lost this batch knows after all of those it had in hand.
 
         Whoever it never handed over is taken up again; once the books are closed, that is all that
@@ -255,8 +265,9 @@ class Batch(models.Model):
             # The campaign's row first: whoever closes its books holds it.
             campaign = Campaign.objects.select_for_update(no_key=True).get(pk=self.campaign_id)
             batch = Batch.objects.select_for_update().get(pk=self.pk)
-            batch._hear(told)
-            missed = Delivery.objects.unsettled(campaign.pk, returned)
+            batch._hear(learnt.rows)
+            Bounce.objects.add(learnt.bounces)
+            missed = Delivery.objects.unsettled(campaign.pk, learnt.returned)
             if campaign.is_closed:
                 missed.update(status=Delivery.Status.FAILED)
                 campaign.recount()

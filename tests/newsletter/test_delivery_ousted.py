@@ -7,7 +7,7 @@ import pytest
 
 from newsletter import delivery
 from newsletter.delivery import leases, walks
-from newsletter.models import Batch, Campaign
+from newsletter.models import Batch, Bounce, Campaign
 from newsletter.reports import Progress, progress
 from tests.newsletter.sending import (
     bring_forward,
@@ -79,6 +79,19 @@ def test_what_failed_in_its_hand_has_failed(campaign, briefing, during, settings
 
     assert statuses(campaign)["reader1@example.org"] == ("failed", "550 5.2.2")
     assert progress(campaign) == Progress(audience=4, sent=3, failed=1)
+
+
+def test_a_mailbox_that_does_not_exist_is_noted(campaign, briefing, during, settings, smtp_server):
+    use(settings, smtp_server)
+    smtp_server.answer("RCPT", "550 5.1.1 No such user", containing="reader1@")
+    confirmed_readers(4, briefing)
+    start(campaign)
+    during(stolen)
+
+    send_one_batch()
+
+    assert statuses(campaign)["reader1@example.org"] == ("failed", "550 5.1.1")
+    assert list(Bounce.objects.values_list("code", "campaign")) == [("550 5.1.1", campaign.pk)]
 
 
 def test_whom_it_never_handed_over_is_taken_up_again(
