@@ -3,14 +3,16 @@
 import ipaddress
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core import mail
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 
 from newsletter import dkim
 
@@ -29,7 +31,7 @@ def refuse_errors() -> None:
 
 @register
 def check_everywhere(**_: Any) -> list[CheckMessage]:
-    return [*_keys(), *_proxies(), *_mailer(), *_plain_smtp(), *_dkim_keys()]
+    return [*_keys(), *_proxies(), *_mailers(), *_plain_smtp(), *_twins(), *_dkim_keys()]
 
 
 @register
@@ -101,33 +103,77 @@ def _proxies() -> Iterator[CheckMessage]:
             )
 
 
-def _mailer() -> Iterator[CheckMessage]:
-    """Build the mailer once: what it lacks it says now, not to the first reader."""
-    try:
-        mail.mailers["default"]
-    except ImproperlyConfigured as error:
-        yield _wrong(4, f"The mailer cannot be used: {error}", _remedy_for_mailer(str(error)))
+def _mailers() -> Iterator[CheckMessage]:
+    """Build each once: what it lacks it says now, not to the first reader."""
+    for name in settings.MAILERS:
+        try:
+            mail.mailers[name]
+        except ImproperlyConfigured as error:
+            words = f"The mailer {name!r} cannot be used: {error}"
+            yield _wrong(4, words, _remedy_for_mailer(name, str(error)))
 
 
-def _remedy_for_mailer(error: str) -> str:
-    lacking = re.search(r"must define '(\w+)'", error)
-    if not lacking:
-        return "See the configuration table in README.md."
-    return f"Set ANYMAIL_{settings.EMAIL_PROVIDER.upper()}_{lacking[1].upper()}."
+def _remedy_for_mailer(name: str, error: str) -> str:
+    own = "" if name == "default" else f"{name.upper()}_"
+    if lacking := re.search(r"must define '(\w+)'", error):
+        return f"Set ANYMAIL_{own}{_provider(name).upper()}_{lacking[1].upper()}."
+    if unknown := re.search(r"Unknown options '(\w+)'", error):
+        return f"Unset ANYMAIL_{own}{unknown[1].upper()}: Anymail has no such setting there."
+    return "See the configuration table in README.md."
+
+
+def _provider(name: str) -> str:
+    """Anymail's name of whoever is behind a mailer; blank if it is none of Anymail's."""
+    path = str(settings.MAILERS[name]["BACKEND"])
+    return path.split(".")[2] if path.startswith("anymail.") else ""
 
 
 def _plain_smtp() -> Iterator[CheckMessage]:
-    if not settings.EMAIL_URL:
-        return
-    options = settings.MAILERS["default"]["OPTIONS"]
-    host = options["host"]
-    if options.get("use_tls") or options.get("use_ssl") or _is_near(host):
-        return
-    yield _risky(
-        1,
-        f"Mail travels to {host} unencrypted, readers' addresses and sign-in included.",
-        "Write EMAIL_URL with smtp+tls:// (STARTTLS) or smtp+ssl://.",
-    )
+    for name, mailer in settings.MAILERS.items():
+        options = mailer.get("OPTIONS", {})
+        host = str(options.get("host", ""))
+        if not host or options.get("use_tls") or options.get("use_ssl") or _is_near(host):
+            continue
+        variable = "EMAIL_URL" if name == "default" else f"EMAIL_URL_{name.upper()}"
+        yield _risky(
+            1,
+            f"Mail travels to {host} unencrypted, readers' addresses and sign-in included.",
+            f"Write {variable} with smtp+tls:// (STARTTLS) or smtp+ssl://.",
+        )
+
+
+def _twins() -> Iterator[CheckMessage]:
+    for (name, one), (other, two) in combinations(settings.MAILERS.items(), 2):
+        if one == two:
+            yield _risky(
+                4,
+                f"The mailers {name!r} and {other!r} are one and the same: when one is down, so is "
+                "the other.",
+                f"Give {other!r} a server, or keys, of its own, or take it out of MAILERS.",
+            )
+
+
+@register(Tags.database)
+def check_senders(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Not an error: the newsroom, where it is mended, has to start, and migrations to run."""
+    # The web server asks for this module before there are models.
+    from subscribers.models import Sender
+
+    try:
+        senders = list(Sender.objects.order_by("pk")) if databases else []
+    except DatabaseError:
+        # The tables are still to come, or the database is away, which others say.
+        return []
+    known = ", ".join(settings.MAILERS)
+    return [
+        _risky(
+            7,
+            f"{sender} sends by a mailer that is not set up: {name!r}.",
+            f"Name it in MAILERS, or choose another in the newsroom's settings ({known}).",
+        )
+        for sender in senders
+        for name in sender.unknown_mailers
+    ]
 
 
 def _dkim_keys() -> Iterator[CheckMessage]:
@@ -226,7 +272,7 @@ def _mail_leaves() -> Iterator[CheckMessage]:
 
 def _webhooks() -> Iterator[CheckMessage]:
     secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
-    if settings.EMAIL_PROVIDER and ":" not in secret:
+    if any(map(_provider, settings.MAILERS)) and ":" not in secret:
         yield _wrong(
             16,
             "ANYMAIL_WEBHOOK_SECRET is missing: anybody could report bounces of our readers.",

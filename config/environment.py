@@ -32,6 +32,11 @@ _DKIM_KEY = re.compile(r"((?:[a-z0-9-]+\.)+[a-z0-9-]+):([a-z0-9_-]+(?:\.[a-z0-9_
 # Modules of Anymail that are not providers: its foundations, test doubles, and an old name.
 _NOT_PROVIDERS = {"base", "base_requests", "console", "test", "sendinblue"}
 
+_OF_MAILER = re.compile(r"EMAIL_(?:URL|PROVIDER)_(\w+)")
+# What Anymail's settings for all providers begin with.
+_ANYMAIL_WORDS = ["debug", "idna", "ignore", "requests", "send", "webhook"]
+_MAILER_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+
 PROVIDERS = sorted(
     {module.name for module in pkgutil.iter_modules(backends.__path__)} - _NOT_PROVIDERS
 )
@@ -149,13 +154,79 @@ class Environment:
             )
         return provider
 
-    def anymail(self) -> dict[str, Any]:
-        """Anymail's own settings: every variable that begins with ANYMAIL_."""
+    def anymail(self, prefix: str = "ANYMAIL_") -> dict[str, Any]:
+        """Anymail's own settings: every variable that begins so, but for those of one mailer."""
         return {
-            name.removeprefix("ANYMAIL_"): _anymail_value(name, value)
+            name.removeprefix(prefix): _anymail_value(name, value)
             for name, value in sorted(self._variables.items())
-            if name.startswith("ANYMAIL_") and value
+            if name.startswith(prefix) and not self._is_of_a_mailer(name, prefix) and value
         }
+
+    def mailer(self, suffix: str = "") -> dict[str, Any] | None:
+        """The one that EMAIL_PROVIDER or EMAIL_URL stand for, with that at their end; None if
+        neither is set. Keys of its own (ANYMAIL_BULK_...) come before those that all share."""
+        provider = self.provider(f"EMAIL_PROVIDER{suffix}")
+        if provider and self.text(f"EMAIL_URL{suffix}"):
+            raise ImproperlyConfigured(
+                f"Set EMAIL_PROVIDER{suffix} or EMAIL_URL{suffix}, not both."
+            )
+        if provider:
+            options = self._anymail_options(suffix, provider) if suffix else {}
+            return {"BACKEND": f"anymail.backends.{provider}.EmailBackend", "OPTIONS": options}
+        return self.smtp(f"EMAIL_URL{suffix}") if self.text(f"EMAIL_URL{suffix}") else None
+
+    def mailers(self, name: str) -> dict[str, dict[str, Any]]:
+        """Further ones beside the default: those that this variable names."""
+        names = self.words(name, [])
+        _refuse_names(name, names)
+        self._refuse_unnamed(name, names)
+        return {each: self._named_mailer(name, each) for each in names}
+
+    def _named_mailer(self, variable: str, name: str) -> dict[str, Any]:
+        mailer = self.mailer(f"_{name.upper()}")
+        if mailer is None:
+            raise ImproperlyConfigured(
+                f"{variable} names {name!r}: set EMAIL_URL_{name.upper()} to its SMTP server, or "
+                f"EMAIL_PROVIDER_{name.upper()}, or take it off."
+            )
+        return mailer
+
+    def _refuse_unnamed(self, variable: str, names: list[str]) -> None:
+        """A mailer that is set up, and that nobody could use."""
+        for set_up in sorted(self._variables):
+            of_mailer = _OF_MAILER.fullmatch(set_up)
+            if of_mailer and self.text(set_up) and of_mailer[1].lower() not in names:
+                raise ImproperlyConfigured(
+                    f"{set_up} is set, and {variable} does not name {of_mailer[1].lower()!r}. "
+                    f"Write {variable}={','.join([*names, of_mailer[1].lower()])}, or unset it."
+                )
+
+    def _anymail_options(self, suffix: str, provider: str) -> dict[str, Any]:
+        """As its backend takes them: MAILGUN_API_KEY is its api_key."""
+        own = self.anymail(f"ANYMAIL{suffix}_")
+        return {
+            name.removeprefix(f"{provider.upper()}_").lower(): value for name, value in own.items()
+        }
+
+    def _is_of_a_mailer(self, name: str, prefix: str) -> bool:
+        own = [f"ANYMAIL_{mailer.upper()}_" for mailer in self.words("MAILERS", [])]
+        return any(name.startswith(other) for other in own if other != prefix)
+
+
+def _refuse_names(variable: str, names: list[str]) -> None:
+    """Their variables must be told apart from each other's, and from Anymail's own."""
+    for name in names:
+        if not _MAILER_NAME.fullmatch(name) or name == "default":
+            raise ImproperlyConfigured(
+                f"{variable} names {name!r}; write small letters, digits and _, like bulk,letters. "
+                "The default mailer needs no name."
+            )
+        others = [*PROVIDERS, *_ANYMAIL_WORDS, *(other for other in names if other != name)]
+        if names.count(name) > 1 or any(f"{other}_".startswith(f"{name}_") for other in others):
+            raise ImproperlyConfigured(
+                f"{variable} names {name!r}, and variables of another begin like its own: ANYMAIL_"
+                f"{name.upper()}_. Give it another name."
+            )
 
 
 def _split(name: str, url: str, schemes: set[str], example: str) -> SplitResult:

@@ -193,21 +193,17 @@ DNS_SERVERS = env.servers("DNS_SERVERS")
 
 ANYMAIL = env.anymail()
 
-
-def _mailer() -> dict[str, Any]:
-    if EMAIL_PROVIDER and EMAIL_URL:
-        raise ImproperlyConfigured("Set EMAIL_PROVIDER or EMAIL_URL, not both.")
-    if EMAIL_PROVIDER:
-        return {"BACKEND": f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend", "OPTIONS": {}}
-    if EMAIL_URL:
-        return env.smtp("EMAIL_URL")
-    return {
+# Beside the default mailer: MAILERS names them ("bulk,letters"), and each is set up by the same
+# variables with its name at the end (EMAIL_URL_BULK, EMAIL_PROVIDER_LETTERS); keys of its own have
+# it after ANYMAIL_ (ANYMAIL_LETTERS_POSTMARK_SERVER_TOKEN). Senders say which is used for what.
+MAILERS: dict[str, dict[str, Any]] = {
+    "default": env.mailer()
+    or {
         "BACKEND": "newsletter.delivery.transports.mailbox.EmailBackend",
         "OPTIONS": {"folder": LOCAL_MAILBOX},
-    }
-
-
-MAILERS = {"default": _mailer()}
+    },
+    **env.mailers("MAILERS"),
+}
 # What the demo newsroom sends from; a publication's senders are rows.
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"newsroom@{SITE_HOST or 'localhost'}")
 

@@ -172,6 +172,12 @@ _HTTP = [
 _SLOWED = re.compile(
     r"4\d\d\b( 4\.7\.(28|26|27|32)\b|.*(\[tss|unsolicited|user complaints|reputation))", re.I
 )
+# Asked to sign in, a key that is not known, an account that is closed: by whatever message.
+_LOCKED_OUT = re.compile(
+    r"53[0458]\b|401\b|\d+ (AccountSuspended|SendingPaused|InvalidClientTokenId"
+    r"|SignatureDoesNotMatch|UnrecognizedClient)",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")
 _LOCAL_PART = re.compile(r"[^\s<>@:;,\"'()\[\]]+@")
 _REST = re.compile(
@@ -215,6 +221,11 @@ def of_return(code: str, text: str, mailbox_provider: str = "other") -> Fault:
 def is_dislike(code: str, text: str) -> bool:
     """Whether a deferral is about us at that provider, and so as good as a refusal of ours."""
     return _SLOWED.match(_answer(code, text)) is not None
+
+
+def is_lockout(code: str, text: str) -> bool:
+    """Whether a fault of ours is one of our account there, and of no message."""
+    return _LOCKED_OUT.match(_answer(code, text)) is not None
 
 
 def rest_in(text: str) -> timedelta | None:

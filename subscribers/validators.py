@@ -3,6 +3,7 @@
 import unicodedata
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -49,4 +50,12 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(
             _("“%(name)s” is not a time zone. Choose one like Europe/Berlin."),
             params={"name": name},
+        )
+
+
+def validate_mailer(name: str) -> None:
+    if name not in settings.MAILERS:
+        raise ValidationError(
+            _("There is no mailer “%(name)s”. There is: %(known)s."),
+            params={"name": name, "known": ", ".join(settings.MAILERS)},
         )

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
@@ -12,7 +13,8 @@ from django.utils import timezone
 
 from newsletter.content import Reader
 from newsletter.delivery.limits import Limits
-from newsletter.delivery.outcomes import Fate, Message, Outcome
+from newsletter.delivery.outcomes import Fate, Message, Outcome, TransportError
+from newsletter.delivery.routes import Routes
 from newsletter.delivery.verdicts import Answer
 from newsletter.delivery.windows import ask
 from newsletter.delivery.wordings import Wordings
@@ -40,6 +42,7 @@ class Course:
         self._began_at = time.monotonic()
         self._looked_at = 0.0
         self._is_sending = self.is_late = self.gives_way = False
+        self._routes = Routes()
 
     def readers(self) -> tuple[dict[int, Deferral], list[int]]:
         """Of this batch: who was tried before and is due, and whom the walk has not come to."""
@@ -47,10 +50,12 @@ class Course:
         return deferred, self._batch.readers_left()
 
     def goes_on(self) -> bool:
-        """Whether the campaign is being sent, is still news, and nobody has to come first."""
+        """Whether the campaign is being sent, is still news, nobody has to come first, and some
+        mailer takes its mail."""
         if time.monotonic() - self._looked_at > _LOOK:
             self._look()
-        return self._is_sending and not self.is_late and not self.gives_way
+        is_on = self._is_sending and not self.is_late and not self.gives_way
+        return is_on and not self._routes.holding
 
     def stop(self) -> None:
         """It was just told to stop: no need to look."""
@@ -59,7 +64,7 @@ class Course:
     @property
     def in_hand(self) -> int:
         """How many readers may be with the transport at once."""
-        return min(self._worker.transports[mailer].in_hand for mailer in self.wordings.mailers)
+        return min(self._worker.transports[mailer].in_hand for mailer in self._routes.mailers)
 
     def mailable(self, subscribers: list[int]) -> dict[int, Reader]:
         return self.wordings.audience.mailable(subscribers)
@@ -78,17 +83,19 @@ class Course:
         return rows
 
     def later(self, reader: Reader) -> datetime | None:
-        """When this reader may be mailed, if not now: at their hour, or when their provider may
-        be tried again."""
+        """When this reader may be mailed, if not now: at their hour, or when their mailer or their
+        provider may be tried again."""
         now = timezone.now()
         if self._batch.campaign.at_readers_hour:
             due_at = self._batch.campaign.due_for(reader.time_zone)
             if due_at > now:
                 return due_at
-        standing = self._worker.standing(self.wordings.to(reader).mailer)
-        parked = standing.parked(now)
-        if not parked or standing.may_take(reader, now):
+        if until := self._routes.take(reader):
+            return until
+        standing = self._worker.standing(self.mailer(reader))
+        if not (parked := standing.parked(now)) or standing.may_take(reader, now):
             return None
+        self._routes.drop(reader)
         until = parked[house(reader.mailbox_provider, reader.address)]
         return max(until, now + timedelta(seconds=1))
 
@@ -108,13 +115,14 @@ class Course:
         """By mailer."""
         messages: dict[str, list[Message]] = {}
         for reader in readers:
-            _version, mailing, mailer = self.wordings.to(reader)
+            mailing = self.wordings.to(reader).mailing
             message = Message(mailing, reader, self._batch.campaign_id)
-            messages.setdefault(mailer, []).append(message)
+            messages.setdefault(self.mailer(reader), []).append(message)
         return messages
 
     def mailer(self, reader: Reader) -> str:
-        return self.wordings.to(reader).mailer
+        """By which this one, once chosen, goes."""
+        return self._routes.mailer(reader)
 
     def look_at(self, answers: list[Answer]) -> str:
         """What these answers say about us: words if the campaign has to pause."""
@@ -124,14 +132,48 @@ class Course:
             by_mailer.setdefault(mailer, []).append(outcome)
         # The same list each time it is asked again, or it would be counted twice.
         words = [self._noted(mailer, outcomes, now) for mailer, outcomes in by_mailer.items()]
+        for mailer, outcomes in by_mailer.items():
+            self._welcome(mailer, [one.reader for one in outcomes if one.fate is Fate.SENT])
         return " ".join(filter(None, words))
 
     def _noted(self, mailer: str, outcomes: list[Outcome], now: datetime) -> str:
         return ask(lambda: self._worker.standing(mailer).note(outcomes, now))
 
+    def _welcome(self, mailer: str, readers: list[Reader]) -> None:
+        is_back = ask(lambda: self._routes.succeeded(mailer, readers)) if readers else False
+        if is_back:
+            # All may go by it at once.
+            self._looked_at = 0.0
+
+    def part(self, troubles: Iterable[TransportError]) -> None:
+        """The walk is over: what it learnt of the mailers, all shall know."""
+        for trouble in troubles:
+            ask(partial(self._routes.failed, trouble))
+        ask(self._routes.leave)
+
+    @property
+    def held_by(self) -> str:
+        """The mailer that nobody can go without, as it is down; blank if some can."""
+        row = self._routes.holding
+        return row.mailer if row else ""
+
+    def rest(self) -> timedelta:
+        """How long it holds them."""
+        return self._routes.rest()
+
+    def is_down(self, mailer: str) -> bool:
+        return self._routes.is_down(mailer)
+
+    @property
+    def locked_out(self) -> str:
+        """Words, if the campaign has to pause: a mailer lets us not in, and none takes over."""
+        row = self._routes.locked_out
+        return row.said if row else ""
+
     def drop(self, reader: Reader) -> None:
         """This one, chosen a moment ago, is not handed over now."""
         self._worker.standing(self.mailer(reader)).drop(reader)
+        self._routes.drop(reader)
 
     def give_back(self, answers: list[Answer]) -> None:
         """What the limits had granted those who were not handed over."""
@@ -161,6 +203,7 @@ class Course:
         self.is_late = bool(row and row[0])
         self.gives_way = bool(row) and self._must_give_way(is_breaking=bool(row and row[1]))
         self._refresh_wordings()
+        self._routes.look(self.wordings.lists)
         self._looked_at = time.monotonic()
 
     def _refresh_wordings(self) -> None:

@@ -19,9 +19,16 @@ logger = logging.getLogger(__name__)
 class TransportError(Exception):
     """Nothing can be handed over; the message says why, in words for the newsroom."""
 
+    # Whose trouble it is; blank: of none in particular.
+    mailer = ""
+
 
 class SendersFaultError(TransportError):
     """Our credentials, our quota, our reputation: no reader is to blame, a human must look."""
+
+
+class LockedOutError(SendersFaultError):
+    """It lets us not even in: sign-in, key, account, TLS. By another mailer all may be well."""
 
 
 class UnreachableError(TransportError):
@@ -30,6 +37,10 @@ class UnreachableError(TransportError):
     def __init__(self, words: str, rest: timedelta | None = None) -> None:
         super().__init__(words)
         self.rest = rest
+
+
+class BusyError(UnreachableError):
+    """It is there, and says: later."""
 
 
 class Message(NamedTuple):
@@ -89,6 +100,20 @@ class Outbox:
         return items
 
 
+class Pigeonhole(Outbox):
+    """One mailer's way into an outbox: trouble is known by its name."""
+
+    def __init__(self, outbox: Outbox, mailer: str) -> None:
+        super().__init__()
+        self._outbox = outbox
+        self._mailer = mailer
+
+    def put(self, item: Outcome | BaseException) -> None:
+        if isinstance(item, TransportError):
+            item.mailer = self._mailer
+        self._outbox.put(item)
+
+
 class Transport(Protocol):
     """How mail leaves: takes messages, and puts exactly one outcome for each into its outbox.
 
@@ -146,8 +171,10 @@ def judged(
     rest = rest or faults.rest_in(text)
     match fault:
         case Fault.SENDER:
-            raise SendersFaultError(words)
+            is_lockout = not code or faults.is_lockout(code, text)
+            raise LockedOutError(words) if is_lockout else SendersFaultError(words)
         case Fault.EVERYBODY:
-            raise UnreachableError(words, rest)
+            # Without an answer nobody was there to give one.
+            raise BusyError(words, rest) if code else UnreachableError(words, rest)
         case _:
             return Outcome(reader, _FATES[fault], code, text, rest=rest)

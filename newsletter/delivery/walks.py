@@ -17,6 +17,7 @@ from newsletter.delivery import pauses, windows
 from newsletter.delivery.course import Course
 from newsletter.delivery.leases import Lease
 from newsletter.delivery.outcomes import (
+    LockedOutError,
     SendersFaultError,
     TransportError,
     UnreachableError,
@@ -64,7 +65,8 @@ class Walk:
         # When the mailer, used up by its limit, takes more; by our own clock.
         self._open_at = 0.0
         self._piece = 0
-        self._trouble: TransportError | None = None
+        # The worst of each mailer.
+        self._troubles: dict[str, TransportError] = {}
         self._unwritten: list[Answer] = []
 
     def go(self) -> None:
@@ -90,7 +92,7 @@ class Walk:
 
     def _may_take(self) -> bool:
         """Whether more may be taken in hand; what is in hand is finished and written down."""
-        if not self._left or self._trouble or stopping.is_stopping() or not self._lease.is_ours():
+        if not self._left or self._troubles or stopping.is_stopping() or not self._lease.is_ours():
             return False
         with suppress(StoppedError):
             return ask(self._course.goes_on)
@@ -126,8 +128,8 @@ class Walk:
 
     def _note(self, trouble: TransportError) -> None:
         """What somebody must look at outweighs what passes."""
-        if self._trouble is None or isinstance(trouble, SendersFaultError):
-            self._trouble = trouble
+        if trouble.mailer not in self._troubles or isinstance(trouble, SendersFaultError):
+            self._troubles[trouble.mailer] = trouble
 
     def _is_parked(self, reader: Reader, mailer: str) -> bool:
         with suppress(StoppedError):
@@ -257,29 +259,49 @@ class Walk:
             self._worker.transports[mailer].take(messages, self._lease.is_ours)
 
     def _leave(self, window: Window) -> None:
+        with suppress(StoppedError):
+            self._course.part(self._troubles.values())
+        window.held_by = self._course.held_by
         if self._course.is_late:
             insist(lambda: windows.write_off(self._batch, window, Delivery.Reason.EXPIRED))
-        elif self._left or self._trouble:
+        elif self._left or self._troubles:
             self._release(window)
         else:
             seen_until = max((row.due_at for row in self._deferred.values()), default=None)
             insist(lambda: windows.finish(self._batch, window, self._again_at, seen_until))
 
     def _release(self, window: Window) -> None:
-        if self._course.gives_way and not self._trouble:
+        if self._course.gives_way and not self._troubles:
             insist(lambda: windows.give_way(self._batch, window))
             return
-        rest, words = self._rest(), str(self._trouble or "")
+        rest, words = self._rest(), " ".join(map(str, self._troubles.values()))
         insist(lambda: windows.release(self._batch, window, rest, words))
-        if isinstance(self._trouble, SendersFaultError):
-            insist(lambda: self._batch.campaign.pause(words))
+        if reason := self._reason_to_pause():
+            insist(lambda: self._batch.campaign.pause(reason))
 
     def _rest(self) -> timedelta:
-        """How long the batch lies: as they asked who did not take our mail, else ever longer."""
-        if not isinstance(self._trouble, UnreachableError):
+        """How long the batch lies: as they asked who did not take our mail, else ever longer; not
+        at all if another mailer does."""
+        if self._course.held_by:
+            return self._course.rest()
+        asked = [
+            trouble.rest or pauses.NONE
+            for trouble in self._troubles.values()
+            if isinstance(trouble, UnreachableError) and not self._course.is_down(trouble.mailer)
+        ]
+        if not asked:
             return timedelta(seconds=self._wait())
         rest = pauses.growing(_FIRST_REST, self._batch.attempts, _LONGEST_REST)
-        return min(max(rest, self._trouble.rest or pauses.NONE), pauses.LONGEST)
+        return min(max(rest, *asked), pauses.LONGEST)
+
+    def _reason_to_pause(self) -> str:
+        """What somebody must look at, in words; not where a standby takes over meanwhile."""
+        ours = [
+            str(trouble)
+            for trouble in self._troubles.values()
+            if isinstance(trouble, SendersFaultError) and not isinstance(trouble, LockedOutError)
+        ]
+        return " ".join(filter(None, [*ours, self._course.locked_out]))
 
 
 @dataclass

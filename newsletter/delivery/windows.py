@@ -55,6 +55,8 @@ class Window:
     # All who are with the transport once it is written, and whether some are new there.
     hand: list[InHand] = field(default_factory=list)
     takes_more: bool = False
+    # The mailer that all who are left wait for, as it is down.
+    held_by: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -120,6 +122,7 @@ def _close(batch: Batch, window: Window, **fields: Any) -> None:
             left_aside=window.left_aside,
             in_hand=[],
             lease_until=None,
+            held_by=window.held_by,
             **progress,
             **fields,
         )

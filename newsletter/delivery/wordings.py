@@ -1,16 +1,17 @@
-"""What each list of a campaign gets, and by which mailer; once per worker, not per batch."""
+"""What each list of a campaign gets, once per worker, not per batch; and by which mailers."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from newsletter.content import Mailing, Reader
 from newsletter.delivery.audience import Audience
 from newsletter.models import Campaign, Version
+from subscribers.models import MailingList
 
 
 class Wording(NamedTuple):
     version_id: int
     mailing: Mailing
-    mailer: str
 
 
 class Wordings:
@@ -20,12 +21,11 @@ class Wordings:
         versions = _versions(campaign)
         self.campaign_id = campaign.pk
         self._by_list = {
-            version.mailing_list_id: Wording(version.pk, Mailing(version), mailer(version))
-            for version in versions
+            version.mailing_list_id: Wording(version.pk, Mailing(version)) for version in versions
         }
         self.version_ids = {wording.version_id for wording in self._by_list.values()}
-        self.mailers = sorted({wording.mailer for wording in self._by_list.values()})
-        self.audience = Audience(list(self._by_list))
+        self.lists = list(self._by_list)
+        self.audience = Audience(self.lists)
 
     def of(self, mailing_list_id: int) -> Wording:
         return self._by_list[mailing_list_id]
@@ -35,12 +35,19 @@ class Wordings:
 
     @property
     def first_list(self) -> int:
-        return next(iter(self._by_list))
+        return self.lists[0]
+
+
+def ways(mailing_lists: Iterable[int]) -> dict[int, list[str]]:
+    """By which mailers each list's mail may leave, as of now, the first preferred."""
+    chosen = MailingList.objects.filter(pk__in=list(mailing_lists))
+    rows = chosen.select_related("sender", "publication__sender")
+    return {row.pk: row.mailers for row in rows}
 
 
 def mailer(version: Version) -> str:
-    sender = version.mailing_list.effective_sender
-    return sender.mailer if sender else "default"
+    """By which a test mail goes, whatever its state: it shows how all would go."""
+    return version.mailing_list.mailers[0]
 
 
 def _versions(campaign: Campaign) -> list[Version]:

@@ -3,6 +3,7 @@
 import random
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -97,6 +98,11 @@ class BatchQuerySet(models.QuerySet["Batch"]):
             return self.none()
         return self.filter(lease_until__lt=Now(), finished_at__isnull=True)
 
+    def bring_forward(self, mailers: Iterable[str]) -> None:
+        """What waits for one of these need not wait any more."""
+        waiting = self.unfinished().filter(held_by__in=list(mailers))
+        waiting.update(due_at=Now(), held_by="")
+
     def called_off(self) -> Self:
         """Of a campaign that was cancelled while it was being sent."""
         return self.free().filter(
@@ -174,6 +180,8 @@ class Batch(models.Model):
     failures = models.PositiveSmallIntegerField(default=0)
     set_aside_at = models.DateTimeField(null=True)
     trouble = models.CharField(max_length=500, blank=True)
+    # The mailer that all its readers wait for, as it is down; blank: they do not.
+    held_by = models.CharField(max_length=50, blank=True)
     finished_at = models.DateTimeField(null=True)
     # When this worker asked for it, by this worker's own clock; not in the row.
     claimed_at = 0.0

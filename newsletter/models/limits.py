@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from subscribers import mailbox_providers
 from subscribers.models import Publication
+from subscribers.validators import validate_mailer
 
 # Stands for the mailer as a whole, where others have a mailbox provider.
 WHOLE = ""
@@ -26,14 +27,6 @@ class Rate(NamedTuple):
 
     per_second: float | None
     per_day: int | None
-
-
-def validate_mailer(name: str) -> None:
-    if name not in settings.MAILERS:
-        raise ValidationError(
-            _("There is no mailer “%(name)s”. There is: %(known)s."),
-            params={"name": name, "known": ", ".join(settings.MAILERS)},
-        )
 
 
 def validate_provider(name: str) -> None:

@@ -9,8 +9,9 @@ from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
 from newsletter.models.campaigns import Campaign
-from newsletter.models.limits import DayCount, day_of, validate_mailer
+from newsletter.models.limits import DayCount, day_of
 from subscribers.models import MailingList
+from subscribers.validators import validate_mailer
 
 _LEAST_GROWTH = 1.05
 # To be later than the last one who is left out, by the least that a database can tell apart.

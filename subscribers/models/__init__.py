@@ -1,5 +1,6 @@
 """The rows that say who may be mailed, and why."""
 
+from subscribers.models.breakers import Breaker, Failure
 from subscribers.models.consents import Consent, Evidence, Terms
 from subscribers.models.domains import MailDomain
 from subscribers.models.letters import Letter
@@ -9,8 +10,10 @@ from subscribers.models.subscriptions import Subscription
 from subscribers.models.suppressions import Suppression
 
 __all__ = [
+    "Breaker",
     "Consent",
     "Evidence",
+    "Failure",
     "Letter",
     "MailDomain",
     "MailingList",

@@ -7,14 +7,18 @@ from urllib.parse import urljoin, urlsplit
 from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.addresses import Address
-from subscribers.validators import validate_plain_line, validate_time_zone
+from subscribers.validators import validate_mailer, validate_plain_line, validate_time_zone
 
 if TYPE_CHECKING:
     from subscribers.models.consents import Terms
+
+
+_MARK = ["warmed_standby", "warmed_by", "warmed_at"]
 
 
 class PublicationQuerySet(models.QuerySet["Publication"]):
@@ -109,16 +113,79 @@ class Sender(models.Model):
         blank=True,
         help_text=_("Envelope senders are b+TOKEN@ this domain. Blank: the address itself."),
     )
-    mailer = models.CharField(_("mailer"), max_length=50, default="default")
+    mailer = models.CharField(
+        _("mailer"), max_length=50, default="default", validators=[validate_mailer]
+    )
+    # Who waits for a letter must not wait for a campaign, nor bear its reputation.
+    letter_mailer = models.CharField(
+        _("mailer of letters"), max_length=50, blank=True, validators=[validate_mailer]
+    )
+    standby = models.CharField(
+        _("standby"), max_length=50, blank=True, validators=[validate_mailer]
+    )
+    # Which standby somebody said the mailbox providers know, for mail from this sender: the mark
+    # is of no use to another that is chosen later.
+    warmed_standby = models.CharField(max_length=50, blank=True, editable=False)
+    warmed_at = models.DateTimeField(_("marked"), null=True, blank=True, editable=False)
+    warmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
 
     objects = SenderQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(standby=F("mailer")),
+                name="standby_is_another",
+                violation_error_message=_("The standby has to be another mailer than the first."),
+            )
+        ]
 
     def __str__(self) -> str:
         return formataddr((self.name, self.email))
 
+    def mark_standby(self, user_id: int | None) -> None:
+        """Its standby may take over when its mailer is down: somebody answers for that."""
+        self.warmed_standby, self.warmed_by_id = self.standby, user_id
+        self.warmed_at = timezone.now()
+        self.save(update_fields=_MARK)
+
+    def unmark_standby(self) -> None:
+        self.warmed_standby, self.warmed_by_id, self.warmed_at = "", None, None
+        self.save(update_fields=_MARK)
+
     @property
     def domain(self) -> str:
         return self.email.rpartition("@")[2]
+
+    @property
+    def has_warm_standby(self) -> bool:
+        return bool(self.standby) and self.warmed_standby == self.standby
+
+    @property
+    def mailers(self) -> list[str]:
+        """By which its campaigns may leave, the first preferred."""
+        return self._with_standby(self.mailer)
+
+    @property
+    def letter_mailers(self) -> list[str]:
+        """By which its letters may leave, the first preferred."""
+        return self._with_standby(self.letter_mailer or self.mailer)
+
+    @property
+    def unknown_mailers(self) -> list[str]:
+        named = [self.mailer, self.letter_mailer, self.standby]
+        return [name for name in named if name and name not in settings.MAILERS]
+
+    def _with_standby(self, mailer: str) -> list[str]:
+        may_take_over = self.has_warm_standby and self.standby in settings.MAILERS
+        return [mailer, self.standby] if may_take_over and self.standby != mailer else [mailer]
 
 
 class MailingListQuerySet(models.QuerySet["MailingList"]):
@@ -163,3 +230,9 @@ class MailingList(models.Model):
     @property
     def effective_sender(self) -> Sender | None:
         return self.sender or self.publication.sender
+
+    @property
+    def mailers(self) -> list[str]:
+        """By which its campaigns may leave, the first preferred."""
+        sender = self.effective_sender
+        return sender.mailers if sender else ["default"]

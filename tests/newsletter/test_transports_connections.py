@@ -9,7 +9,9 @@ import pytest
 from newsletter import stopping
 from newsletter.content import Reader
 from newsletter.delivery.outcomes import (
+    BusyError,
     Fate,
+    LockedOutError,
     SendersFaultError,
     UnreachableError,
 )
@@ -427,9 +429,9 @@ def test_with_fewer_connections_than_wished_it_goes_on(campaign, settings, serve
 @pytest.mark.parametrize(
     ("greeting", "kind"),
     [
-        ("421 4.3.2 Closed", UnreachableError),
-        ("451 4.3.0 Later", UnreachableError),
-        ("554 5.7.1 You are blocked", SendersFaultError),
+        ("421 4.3.2 Closed", BusyError),
+        ("451 4.3.0 Later", BusyError),
+        ("554 5.7.1 You are blocked", LockedOutError),
         (HANG_UP, UnreachableError),
         ("nonsense", UnreachableError),
     ],

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from newsletter.delivery.outcomes import Fate, SendersFaultError, UnreachableError
+from newsletter.delivery.outcomes import BusyError, Fate, LockedOutError, UnreachableError
 from tests.newsletter.transports import hand_over, messages, use
 from tests.smtp import HANG_UP, SILENCE, RawServer, certificate, serving
 
@@ -54,7 +54,7 @@ def test_a_wrong_password_is_ours_to_mend(campaign, settings, strict_smtp_server
 
     error = only_error(hand_over(messages(campaign, 3)))
 
-    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError)
     assert str(error).startswith("535")
 
 
@@ -69,7 +69,7 @@ def test_a_certificate_that_nobody_vouches_for_is_ours_to_mend(
         use(settings, server, host="localhost", **how)
         error = only_error(hand_over(messages(campaign, 3)))
 
-    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError)
     assert "certificate" in str(error)
     assert server.steps("MAIL") == []
 
@@ -79,7 +79,7 @@ def test_a_certificate_for_another_name_is_ours_to_mend(campaign, settings, tls)
         use(settings, server, host="127.0.0.1", use_tls=True)
         error = only_error(hand_over(messages(campaign, 1)))
 
-    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError)
     assert server.steps("MAIL") == []
 
 
@@ -88,7 +88,7 @@ def test_what_is_to_be_secret_is_never_said_in_plain(campaign, settings, tls):
         use(settings, server, host="localhost", use_tls=True, **SIGN_IN)
         error = only_error(hand_over(messages(campaign, 1)))
 
-    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError)
     assert str(error) == "STARTTLS extension not supported by server."
     assert [said.step for said in server.said] == ["GREETING", "EHLO"]
 
@@ -96,9 +96,9 @@ def test_what_is_to_be_secret_is_never_said_in_plain(campaign, settings, tls):
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        ("454 4.7.0 TLS not available", UnreachableError),
-        ("554 5.7.3 Refused", SendersFaultError),
-        ("220 Go on\r\n250 2.0.0 Slipped in", SendersFaultError),
+        ("454 4.7.0 TLS not available", BusyError),
+        ("554 5.7.3 Refused", LockedOutError),
+        ("220 Go on\r\n250 2.0.0 Slipped in", LockedOutError),
         (HANG_UP, UnreachableError),
         (SILENCE, UnreachableError),
     ],
@@ -178,16 +178,16 @@ def test_a_sign_in_that_is_not_possible_is_ours_to_mend(campaign, settings, exte
         use(settings, server, **SIGN_IN)
         error = only_error(hand_over(messages(campaign, 1)))
 
-    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError)
     assert str(error) == words
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        ("454 4.7.0 Temporary authentication failure", UnreachableError),
-        ("421 4.7.0 Too many errors", UnreachableError),
-        ("535 5.7.8 Wrong", SendersFaultError),
+        ("454 4.7.0 Temporary authentication failure", BusyError),
+        ("421 4.7.0 Too many errors", BusyError),
+        ("535 5.7.8 Wrong", LockedOutError),
         ("334 not base64!", UnreachableError),
         (HANG_UP, UnreachableError),
     ],

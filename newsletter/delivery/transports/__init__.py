@@ -7,7 +7,7 @@ from anymail.backends.base import AnymailBaseBackend
 from django.core.mail import mailers
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
-from newsletter.delivery.outcomes import Outbox, Transport
+from newsletter.delivery.outcomes import Outbox, Pigeonhole, Transport
 from newsletter.delivery.transports.anymail import AnymailTransport
 from newsletter.delivery.transports.in_turn import InTurn
 from newsletter.delivery.transports.mailbox import EmailBackend as MailboxBackend
@@ -40,7 +40,7 @@ class Transports:
 
     def __getitem__(self, mailer: str) -> Transport:
         if mailer not in self._kept:
-            self._kept[mailer] = _transport(mailer, self.outbox)
+            self._kept[mailer] = _transport(mailer, Pigeonhole(self.outbox, mailer))
         return self._kept[mailer]
 
 

@@ -12,7 +12,12 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.utils import DNS_NAME
 
 from newsletter import faults
-from newsletter.delivery.outcomes import SendersFaultError, TransportError, UnreachableError
+from newsletter.delivery.outcomes import (
+    BusyError,
+    LockedOutError,
+    TransportError,
+    UnreachableError,
+)
 from newsletter.delivery.transports.smtp.replies import BrokenReplyError, Replies, Reply
 from newsletter.faults import Fault
 
@@ -54,7 +59,7 @@ class Offers(NamedTuple):
 async def connect(server: Server) -> tuple[asyncio.Transport, Offers]:
     """A connection that waits for mail; its protocol is to be set before anything else happens.
 
-    Raises UnreachableError, or SendersFaultError where we are the ones to change something.
+    Raises UnreachableError, or LockedOutError where we are the ones to change something.
     """
     dialogue = _Dialogue(server.timeout)
     try:
@@ -62,7 +67,7 @@ async def connect(server: Server) -> tuple[asyncio.Transport, Offers]:
     except _RefusedError as error:
         raise _turned_away(error.reply) from error
     except (ssl.SSLError, _NotOfferedError) as error:
-        raise SendersFaultError(str(error)) from error
+        raise LockedOutError(str(error)) from error
     except (OSError, BrokenReplyError) as error:
         raise UnreachableError(str(error) or "timed out") from error
     finally:
@@ -207,8 +212,8 @@ def _expect(reply: Reply, kind: bytes) -> Reply:
 def _turned_away(reply: Reply) -> TransportError:
     code, words = reply.answer()
     if faults.of_smtp("login", code, words) is Fault.SENDER:
-        return SendersFaultError(f"{code} {words}")
-    return UnreachableError(f"{code} {words}", faults.rest_in(words))
+        return LockedOutError(f"{code} {words}")
+    return BusyError(f"{code} {words}", faults.rest_in(words))
 
 
 class _Dialogue(asyncio.Protocol):
