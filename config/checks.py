@@ -118,7 +118,7 @@ def _remedy_for_mailer(name: str, error: str) -> str:
     if lacking := re.search(r"must define '(\w+)'", error):
         return f"Set ANYMAIL_{own}{_provider(name).upper()}_{lacking[1].upper()}."
     if unknown := re.search(r"Unknown options '(\w+)'", error):
-        return f"Unset ANYMAIL_{own}{unknown[1].upper()}: Anymail has no such setting there."
+        return f"Unset ANYMAIL_{own}…{unknown[1].upper()}: Anymail has no such setting there."
     return "See the configuration table in README.md."
 
 

@@ -2,7 +2,6 @@
 
 import email.message
 import email.policy
-import smtplib
 import time
 from email.header import Header
 from email.headerregistry import HeaderRegistry
@@ -19,6 +18,7 @@ from django.utils.formats import date_format
 
 from subscribers import colours, tokens
 from subscribers.models import Letter, Publication, Sender, Subscription
+from subscribers.posting import post
 from subscribers.tokens import Purpose
 from subscribers.validators import plain_line, plain_text
 
@@ -27,23 +27,8 @@ def send(letter: Letter) -> None:
     """Hand one letter over, and write down what became of it."""
     if not letter.is_wanted():
         return letter.give_up("Nobody waits for it any more.")
-    message, mailer = _compose(letter)
-    try:
-        message.send(using=mailer)
-    except smtplib.SMTPRecipientsRefused as error:
-        return _refused(letter, error)
-    # Every provider's backend raises classes of its own, and none of them may stop the letters
-    # behind this one: whatever it was, it is kept in the row and tried again.
-    except Exception as error:
-        return letter.defer(f"{type(error).__name__}: {error}")
-    return letter.mark_sent(message.extra_headers["Message-ID"])
-
-
-def _refused(letter: Letter, error: smtplib.SMTPRecipientsRefused) -> None:
-    """The mailbox was refused: for good if the server says 5xx, else for now."""
-    code, answer = next(iter(error.recipients.values()))
-    reason = f"{code} {answer.decode(errors='replace')}"
-    return letter.give_up(reason) if code >= 500 else letter.defer(reason)
+    message, mailers = _compose(letter)
+    return post(letter, message, mailers)
 
 
 class LetterMessage(EmailMultiAlternatives):
@@ -103,8 +88,8 @@ def _headers_of_ours() -> HeaderRegistry:
 _HEADERS = _headers_of_ours()
 
 
-def _compose(letter: Letter) -> tuple[LetterMessage, str]:
-    """The letter in the reader's language, and the mailer it leaves by."""
+def _compose(letter: Letter) -> tuple[LetterMessage, list[str]]:
+    """The letter in the reader's language, and the mailers it may leave by, in their order."""
     periods = letter.periods()
     subscriber, mailing_list = periods[0].subscriber, periods[0].mailing_list
     sender = mailing_list.effective_sender
@@ -119,7 +104,7 @@ def _compose(letter: Letter) -> tuple[LetterMessage, str]:
             headers=_headers(letter, sender, context),
         )
         message.attach_alternative(plain_text(_rendered(letter, "body.html", context)), "text/html")
-    return message, sender.mailer if sender else "default"
+    return message, sender.letter_mailers if sender else ["default"]
 
 
 def _rendered(letter: Letter, part: str, context: dict[str, Any]) -> str:

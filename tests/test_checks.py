@@ -180,3 +180,76 @@ def test_neither_web_nor_worker_starts_on_an_error(command, tmp_path):
     assert done.returncode == 1
     assert "SECRET_KEY is short or a default" in done.stderr
     assert "SITE_URL is not set" in done.stderr
+
+
+# Several mailers ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_mailers(production):
+    """Call it with the variables of further mailers."""
+
+    def with_mailers(**variables):
+        environment = Environment(variables)
+        further = environment.mailers("MAILERS")
+        production.ANYMAIL = environment.anymail()
+        production.MAILERS = {"default": production.MAILERS["default"], **further}
+
+    return with_mailers
+
+
+def test_each_further_mailer_is_built_at_start(with_mailers):
+    with_mailers(
+        MAILERS="bulk", EMAIL_PROVIDER_BULK="mailgun", ANYMAIL_WEBHOOK_SECRET="desk:secret"
+    )
+
+    assert ours()["E004"].hint == "Set ANYMAIL_BULK_MAILGUN_API_KEY."
+
+
+def test_a_setting_that_a_mailers_provider_does_not_know_is_refused(with_mailers):
+    with_mailers(
+        MAILERS="bulk",
+        EMAIL_PROVIDER_BULK="mailgun",
+        ANYMAIL_BULK_MAILGUN_API_KEY="k",
+        ANYMAIL_BULK_MAILGUN_APIKEY="k",
+        ANYMAIL_WEBHOOK_SECRET="desk:secret",
+    )
+
+    assert ours()["E004"].hint == "Unset ANYMAIL_BULK_…APIKEY: Anymail has no such setting there."
+
+
+def test_production_refuses_a_further_provider_without_webhook_secret(with_mailers):
+    with_mailers(
+        MAILERS="bulk", EMAIL_PROVIDER_BULK="postmark", ANYMAIL_BULK_POSTMARK_SERVER_TOKEN="t"
+    )
+
+    assert list(ours()) == ["E016"]
+
+
+def test_further_mail_in_the_clear_over_the_internet_is_warned_of(with_mailers):
+    with_mailers(MAILERS="bulk", EMAIL_URL_BULK="smtp://other.example.org")
+
+    assert "EMAIL_URL_BULK" in ours()["W001"].hint
+
+
+def test_a_mailer_that_is_the_same_as_another_is_warned_of(with_mailers):
+    with_mailers(MAILERS="bulk", EMAIL_URL_BULK="smtp+tls://relay.example.org")
+
+    assert list(ours()) == ["W004"]
+
+
+def test_two_accounts_at_one_server_are_two_mailers(with_mailers):
+    with_mailers(MAILERS="bulk", EMAIL_URL_BULK="smtp+tls://bulk:p@relay.example.org")
+
+    assert ours() == {}
+
+
+@pytest.mark.parametrize("field", ["mailer", "letter_mailer", "standby"])
+def test_a_sender_whose_mailer_is_not_set_up_is_told_of(publication, field):
+    type(publication.sender).objects.update(**{field: "pigeon"})
+
+    found = [one for one in run_checks(databases=["default"]) if one.id == "broadsheet.W007"]
+
+    assert "'pigeon'" in found[0].msg
+    assert "MAILERS" in found[0].hint
+    assert "W007" not in ours()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import mailers
+from django.core.mail import mailers as django_mailers
 
 from config.environment import PROVIDERS, Environment
 
@@ -73,7 +73,7 @@ def test_a_provider_is_built_from_the_environment_alone(provider, settings):
     backend = f"anymail.backends.{environment.provider('EMAIL_PROVIDER')}.EmailBackend"
     settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": {}}}
 
-    mailer = mailers["default"]
+    mailer = django_mailers["default"]
 
     assert type(mailer).__module__ == f"anymail.backends.{provider}"
 
@@ -243,3 +243,97 @@ def test_limits_of_sending_are_none_unless_said(ask):
     assert ask(limits, ENVIRONMENT="laptop", SECRET_KEY="x") == [0, 0]
     said = {"SEND_PER_SECOND": "0.5", "SEND_PER_DAY": "50000"}
     assert ask(limits, ENVIRONMENT="laptop", SECRET_KEY="x", **said) == [0.5, 50000]
+
+
+# Several mailers ---------------------------------------------------------------------------------
+
+
+def mailers(**variables):
+    return Environment(variables).mailers("MAILERS")
+
+
+def test_further_mailers_have_their_names_at_the_end_of_the_same_variables():
+    found = mailers(
+        MAILERS="bulk, letters",
+        EMAIL_URL_BULK="smtp+tls://desk:secret@relay.example",
+        EMAIL_PROVIDER_LETTERS="Postmark",
+        ANYMAIL_LETTERS_POSTMARK_SERVER_TOKEN="theirs",
+        ANYMAIL_LETTERS_REQUESTS_TIMEOUT="5",
+    )
+
+    assert list(found) == ["bulk", "letters"]
+    assert found["bulk"]["OPTIONS"]["host"] == "relay.example"
+    assert found["letters"] == {
+        "BACKEND": "anymail.backends.postmark.EmailBackend",
+        "OPTIONS": {"server_token": "theirs", "requests_timeout": 5.0},
+    }
+
+
+def test_keys_of_one_mailer_are_no_other_ones():
+    variables = {
+        "MAILERS": "bulk,letters",
+        "ANYMAIL_POSTMARK_SERVER_TOKEN": "shared",
+        "ANYMAIL_BULK_POSTMARK_SERVER_TOKEN": "bulk",
+        "EMAIL_PROVIDER_BULK": "postmark",
+        "EMAIL_PROVIDER_LETTERS": "postmark",
+    }
+
+    assert Environment(variables).anymail() == {"POSTMARK_SERVER_TOKEN": "shared"}
+    assert mailers(**variables)["bulk"]["OPTIONS"] == {"server_token": "bulk"}
+    assert mailers(**variables)["letters"]["OPTIONS"] == {}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_provider_takes_the_keys_of_its_mailer(provider, settings):
+    keys = {f"ANYMAIL_BULK_{name}": value for name, value in KEYS[provider].items()}
+    settings.ANYMAIL = {}
+    settings.MAILERS = mailers(MAILERS="bulk", EMAIL_PROVIDER_BULK=provider, **keys)
+
+    mailer = django_mailers["bulk"]
+
+    assert type(mailer).__module__ == f"anymail.backends.{provider}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"MAILERS": "Bulk"}, "write small letters"),
+        ({"MAILERS": "bulk-mail"}, "write small letters"),
+        ({"MAILERS": "default"}, "needs no name"),
+        ({"MAILERS": "bulk,bulk"}, "another name"),
+        ({"MAILERS": "bulk,bulk_eu"}, "another name"),
+        ({"MAILERS": "mailgun"}, "another name"),
+        ({"MAILERS": "amazon"}, "another name"),
+        ({"MAILERS": "send"}, "another name"),
+        ({"MAILERS": "bulk"}, "set EMAIL_URL_BULK to its SMTP server"),
+        ({"EMAIL_URL_NIGHT": "smtp://relay.example"}, "Write MAILERS=night, or unset it"),
+        (
+            {
+                "MAILERS": "bulk",
+                "EMAIL_URL_BULK": "smtp://relay.example",
+                "EMAIL_PROVIDER_NIGHT": "postmark",
+            },
+            "Write MAILERS=bulk,night, or unset it",
+        ),
+        ({"MAILERS": "bulk", "EMAIL_URL_BULK": "relay.example"}, "EMAIL_URL_BULK must begin with"),
+        ({"MAILERS": "bulk", "EMAIL_PROVIDER_BULK": "pigeon"}, "EMAIL_PROVIDER_BULK is 'pigeon'"),
+        (
+            {
+                "MAILERS": "bulk",
+                "EMAIL_URL_BULK": "smtp://relay.example",
+                "EMAIL_PROVIDER_BULK": "postmark",
+            },
+            "Set EMAIL_PROVIDER_BULK or EMAIL_URL_BULK, not both",
+        ),
+    ],
+)
+def test_mailers_that_cannot_be_understood_are_refused_with_the_remedy(variables, words):
+    with pytest.raises(ImproperlyConfigured, match=words):
+        mailers(**variables)
+
+
+def test_the_default_mailer_comes_first_whatever_is_named_beside_it(ask):
+    named = {"MAILERS": "letters", "EMAIL_URL_LETTERS": "smtp://letters.example"}
+
+    assert ask("list(s.MAILERS)") == ["default"]
+    assert ask("list(s.MAILERS)", **named) == ["default", "letters"]

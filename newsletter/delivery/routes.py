@@ -89,7 +89,7 @@ class Routes:
         """A hand could not be given to it."""
         if (failure := _failure(trouble)) is None:
             return
-        Breaker.objects.fail(trouble.mailer, failure, is_probe=trouble.mailer in self._probes)
+        Breaker.objects.fail(trouble.mailer, failure)
         self._probes.pop(trouble.mailer, None)
         self._read()
 

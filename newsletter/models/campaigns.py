@@ -16,7 +16,7 @@ from newsletter.models import books, planning
 from newsletter.models.articles import Article
 from newsletter.models.versions import Version
 from newsletter.wall_time import Hour
-from subscribers.models import MailingList, Publication, Subscription
+from subscribers.models import Breaker, MailingList, Publication, Subscription
 from subscribers.validators import validate_plain_line, validate_time_zone
 
 # News is stale after this: whoever could not be reached by then is skipped (SND-02).
@@ -329,6 +329,9 @@ class Campaign(models.Model):
         )
         if won:
             self.put_back()
+            # What locked us out may have been mended: that is why somebody says go.
+            Breaker.objects.try_now(self.mailers)
+            self.batches.bring_forward(self.mailers)
         return won
 
     def put_back(self) -> bool:
@@ -387,6 +390,12 @@ class Campaign(models.Model):
         # Named one by one: PostgreSQL guesses badly at a subquery here.
         lists = list(self.mailing_lists.values_list("pk", flat=True))
         return Subscription.objects.mailable().filter(mailing_list__in=lists)
+
+    @property
+    def mailers(self) -> list[str]:
+        """All by which it may leave, standbys too."""
+        lists = self.mailing_lists.select_related("sender", "publication__sender")
+        return sorted({mailer for mailing_list in lists for mailer in mailing_list.mailers})
 
     @property
     def title(self) -> str:

@@ -28,7 +28,7 @@ _FIRST_LOCKED_OUT = timedelta(minutes=5)
 _LONGEST_LOCKED_OUT = timedelta(hours=1)
 _LONGEST_ASKED = timedelta(hours=1)
 # Whoever tries it has so long; then another may.
-_PROBE = timedelta(minutes=1)
+_PROBE = timedelta(minutes=2)
 _MOST_TRIES = 1000
 
 
@@ -52,8 +52,11 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
             rows[row.mailer] = row
         return rows
 
-    def fail(self, mailer: str, failure: Failure, *, is_probe: bool = False) -> bool:
-        """Count it; True if the mailer is down. While it is, only probes have news of it."""
+    def fail(self, mailer: str, failure: Failure) -> bool:
+        """Count it; True if the mailer is down.
+
+        While it is left alone, whoever fails had begun before, and lengthens no pause.
+        """
         with transaction.atomic():
             # The row's own moments are all past: whatever it counted before is forgotten.
             fresh = Breaker(mailer=mailer, first_failed_at=Now(), forget_at=Now())
@@ -61,7 +64,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
             row = self.filter(mailer=mailer).select_for_update().known()[mailer]
             if not row.is_down:
                 row._count(failure)
-            elif is_probe:
+            elif row.try_at and row.try_at <= row.clock:
                 row._open(failure)
             row.save()
         return row.is_down
