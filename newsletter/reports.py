@@ -157,6 +157,15 @@ def readers_set_aside(campaign: Campaign) -> int:
 
 def readers_waiting_at(campaign: Campaign, house: str, lists: list[int]) -> int:
     """How many of these lists have nothing in the ledger yet, at one mailbox provider or domain."""
+    return _people(_waiting(campaign, lists).filter(lives_at(house)))
+
+
+def readers_waiting_on(campaign: Campaign, lists: list[int]) -> int:
+    """How many of these lists have nothing in the ledger yet."""
+    return _people(_waiting(campaign, lists))
+
+
+def _waiting(campaign: Campaign, lists: list[int]) -> QuerySet[Subscription]:
     known = campaign.deliveries.filter(subscriber=OuterRef("subscriber"))
-    audience = campaign.periods_at_start().filter(lives_at(house), mailing_list__in=lists)
-    return _people(audience.exclude(Exists(known)))
+    audience = campaign.periods_at_start().filter(mailing_list__in=lists)
+    return audience.exclude(Exists(known))

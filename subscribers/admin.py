@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.models import (
+    Breaker,
     Consent,
     Letter,
     MailDomain,
@@ -56,7 +58,39 @@ class PublicationAdmin(UndeletableAdmin):
 
 @admin.register(Sender)
 class SenderAdmin(UndeletableAdmin):
-    list_display = ["name", "email", "bounce_domain", "mailer"]
+    list_display = ["name", "email", "bounce_domain", "mailer", "letter_mailer", "standby", "warm"]
+    readonly_fields = ["warmed_at", "warmed_by"]
+    actions = ["mark_standby", "unmark_standby"]
+
+    @admin.display(boolean=True, description=_("warmed up"))
+    def warm(self, sender: Sender) -> bool:
+        return sender.has_warm_standby
+
+    @admin.action(description=_("Their standby is warmed up"), permissions=["change"])
+    def mark_standby(self, request: HttpRequest, senders: QuerySet[Sender]) -> None:
+        for sender in senders.exclude(standby=""):
+            sender.mark_standby(request.user.pk)
+
+    @admin.action(description=_("Their standby is not warmed up"), permissions=["change"])
+    def unmark_standby(self, request: HttpRequest, senders: QuerySet[Sender]) -> None:
+        for sender in senders:
+            sender.unmark_standby()
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnlyAdmin):
+    """Mailers that did not take mail lately; without "down since", only now and then."""
+
+    list_display = ["mailer", "down_since", "kind", "said", "failures", "tries", "try_at"]
+    actions = ["try_now"]
+
+    @admin.action(description=_("Try again now"), permissions=["try_now"])
+    def try_now(self, request: HttpRequest, breakers: QuerySet[Breaker]) -> None:
+        Breaker.objects.try_now(breakers.values_list("mailer", flat=True))
+        messages.success(request, gettext("A few readers are tried with the next mail."))
+
+    def has_try_now_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("subscribers.change_breaker")
 
 
 @admin.register(MailingList)

@@ -283,6 +283,7 @@ def test_keys_of_one_mailer_are_no_other_ones():
     assert mailers(**variables)["letters"]["OPTIONS"] == {}
 
 
+@pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_takes_the_keys_of_its_mailer(provider, settings):
     keys = {f"ANYMAIL_BULK_{name}": value for name, value in KEYS[provider].items()}

@@ -1,6 +1,7 @@
 """What is wrong with a campaign: the cause, what it means in readers, and the one thing to do."""
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
@@ -10,8 +11,10 @@ from django.utils.translation import ngettext
 
 from newsletter import reports
 from newsletter.models import Campaign, Parking
+from newsletter.newsroom.mailers import Down, down, letters_down
 from newsletter.newsroom.parked import parked
 from newsletter.reports import Progress
+from subscribers.models import Breaker
 
 # What readers call a mailbox provider.
 _HOUSES = {
@@ -34,6 +37,8 @@ class Band:
     # Where the button posts to.
     url: str
     is_bad: bool = False
+    # What else one may decide, on a page of its own: its name and address.
+    other: tuple[str, str] | None = None
 
 
 def bands(campaign: Campaign, readers: int, progress: Progress | None) -> list[Band]:
@@ -46,8 +51,13 @@ def bands(campaign: Campaign, readers: int, progress: Progress | None) -> list[B
         case Campaign.Status.ATTENTION if progress:
             return [_broken(campaign, progress)]
         case Campaign.Status.SENDING:
-            return [*_set_aside(campaign), *_parked(campaign)]
+            return [*_down(campaign), *_set_aside(campaign), *_parked(campaign)]
     return []
+
+
+def letter_bands() -> list[Band]:
+    """Mailers of letters that are down: what becomes of those who wait for one."""
+    return [_letters_held(one) for one in letters_down()]
 
 
 def _held(campaign: Campaign, readers: int) -> Band:
@@ -66,6 +76,7 @@ def _paused(campaign: Campaign, progress: Progress) -> Band:
         effect=" ".join([_have_and_wait(progress), *_past_its_time(campaign)]),
         button=_("Go on"),
         url=_resumption(campaign),
+        other=next(filter(None, (_choice(campaign, one) for one in down(campaign))), None),
     )
 
 
@@ -77,6 +88,94 @@ def _broken(campaign: Campaign, progress: Progress) -> Band:
         url=_resumption(campaign),
         is_bad=True,
     )
+
+
+def _down(campaign: Campaign) -> list[Band]:
+    return [_held_by(campaign, one) for one in down(campaign) if one.waiting]
+
+
+def _held_by(campaign: Campaign, one: Down) -> Band:
+    meanwhile = _("The standby “%(name)s” takes over: they get it by that one.")
+    if one.takes_over:
+        words = [_waiting(one.waiting), meanwhile % {"name": one.takes_over}]
+    else:
+        words = [_waiting(one.waiting), _nobody_takes_over(one)]
+    return Band(
+        cause=_is_down(one.breaker, campaign.zone),
+        effect=" ".join([*words, _tried_again(one.breaker, campaign.zone)]),
+        button=_("Try again now"),
+        url=reverse("newsroom:campaign-mailer", args=[campaign.pk, one.breaker.mailer]),
+        is_bad=not one.takes_over,
+        other=_choice(campaign, one),
+    )
+
+
+def _choice(campaign: Campaign, one: Down) -> tuple[str, str] | None:
+    """To let a standby take over that nobody has marked as warmed up."""
+    if one.sender is None or not one.could:
+        return None
+    url = reverse("newsroom:campaign-standby", args=[campaign.pk, one.sender.pk])
+    return _("Use “%(name)s” for this") % {"name": one.could}, url
+
+
+def _letters_held(one: Down) -> Band:
+    zone = _zone(one)
+    if one.takes_over:
+        effect = _("Letters (confirmations, welcomes) go by “%(name)s” meanwhile.") % {
+            "name": one.takes_over
+        }
+    else:
+        effect = ngettext(
+            "%(n)s letter waits (confirmations, welcomes), and is tried again by and by.",
+            "%(n)s letters wait (confirmations, welcomes), and are tried again by and by.",
+            one.waiting,
+        ) % {"n": intcomma(one.waiting)}
+    return Band(
+        cause=_is_down(one.breaker, zone),
+        effect=effect,
+        button=_("Try again now"),
+        url=reverse("newsroom:mailer", args=[one.breaker.mailer]),
+        is_bad=not one.takes_over,
+    )
+
+
+def _zone(one: Down) -> ZoneInfo:
+    return ZoneInfo(one.sender.publication.time_zone if one.sender else "UTC")
+
+
+def _is_down(breaker: Breaker, zone: ZoneInfo) -> str:
+    """Which, since when, and what it said."""
+    causes = {
+        Breaker.Kind.UNREACHABLE: _("The mailer “%(name)s” cannot be reached since %(since)s: "),
+        Breaker.Kind.BUSY: _("The mailer “%(name)s” takes nothing since %(since)s, and says: "),
+        Breaker.Kind.LOCKED_OUT: _("The mailer “%(name)s” does not let us in since %(since)s: "),
+    }
+    since = (breaker.down_since or breaker.clock).astimezone(zone)
+    is_today = since.date() == breaker.clock.astimezone(zone).date()
+    at = formats.date_format(since, "H:i" if is_today else "j M, H:i")
+    return causes[Breaker.Kind(breaker.kind)] % {"name": breaker.mailer, "since": at} + (
+        breaker.said or "–"
+    )
+
+
+def _tried_again(breaker: Breaker, zone: ZoneInfo) -> str:
+    if breaker.is_being_tried:
+        return _("A few readers are trying it now.")
+    if breaker.rests_until is None:
+        return _("It is tried again in a moment.")
+    at = formats.time_format(breaker.rests_until.astimezone(zone), "H:i")
+    return _("It is tried again at %(time)s.") % {"time": at}
+
+
+def _nobody_takes_over(one: Down) -> str:
+    standby = one.sender.standby if one.sender else ""
+    if one.could:
+        words = _("Its standby “%(name)s” is not marked as warmed up, so it takes nobody.")
+    elif standby:
+        words = _("Its standby “%(name)s” is down too, or not set up.")
+    else:
+        words = _("It has no standby.")
+    return words % {"name": standby}
 
 
 def _set_aside(campaign: Campaign) -> list[Band]:

@@ -17,7 +17,7 @@ from newsletter.models import Batch, Campaign, Delivery, Entry, Parking, Version
 from newsletter.models.campaigns import SEND_FOR
 from newsletter.newsroom.bands import Band, bands
 from newsletter.reports import Progress
-from subscribers.models import Subscription, Suppression
+from subscribers.models import Breaker, Subscription, Suppression
 
 # How many of those who did not get it are named on the page.
 SHOWN = 200
@@ -74,7 +74,8 @@ def rows(chosen: Iterable[Campaign]) -> list[Row]:
 def troubled() -> list[tuple[Campaign, Band]]:
     """What an editor has to look at, the newest first, each with the worst of it."""
     wrong = ~Q(trouble="") | Q(pk__in=Batch.objects.set_aside().values("campaign"))
-    if Parking.objects.filter(until__gt=timezone.now()).exists():
+    refusing = Parking.objects.filter(until__gt=timezone.now())
+    if refusing.exists() or Breaker.objects.down().exists():
         wrong |= Q(status=Campaign.Status.SENDING)
     chosen = campaigns().filter(wrong, pk__in=Campaign.objects.booked())
     return [

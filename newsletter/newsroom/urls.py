@@ -8,6 +8,7 @@ from newsletter.newsroom.views import (
     corrections,
     letters,
     lists,
+    mailers,
     publication,
     readers,
     sending,
@@ -33,6 +34,12 @@ urlpatterns = [
     path("campaigns/<int:pk>/pause/", sending.pause, name="campaign-pause"),
     path("campaigns/<int:pk>/resumption/", sending.resumption, name="campaign-resumption"),
     path("campaigns/<int:pk>/parkings/<int:parking>/", sending.parking, name="campaign-parking"),
+    path("campaigns/<int:pk>/mailers/<str:mailer>/", mailers.of_campaign, name="campaign-mailer"),
+    path(
+        "campaigns/<int:pk>/senders/<int:sender>/standby/",
+        mailers.standby,
+        name="campaign-standby",
+    ),
     path("campaigns/<int:pk>/draft/", sending.draft, name="campaign-draft"),
     path("campaigns/<int:pk>/test/", letters.test, name="campaign-test"),
     path("campaigns/<int:pk>/mail/<slug:slug>/", letters.mail, name="campaign-mail"),
@@ -58,6 +65,7 @@ urlpatterns = [
     path("lists/", lists.index, name="lists"),
     path("lists/new/", lists.new, name="new-list"),
     path("lists/<int:pk>/", lists.page, name="list"),
+    path("mailers/<str:mailer>/", mailers.of_letters, name="mailer"),
     path("settings/", publication.settings, name="settings"),
     path("terms/", publication.terms, name="terms"),
 ]

@@ -34,6 +34,7 @@ EXPECTED = {
 def address(pattern: URLPattern, campaign: Campaign) -> str:
     converters = pattern.pattern.converters
     known = {"slug": "morning-briefing", "pk": campaign.pk, "parking": 1}
+    known |= {"mailer": "default", "sender": campaign.publication.sender_id}
     if pattern.name == "reader":
         known["pk"] = Subscriber.objects.earliest("pk").pk
     if pattern.name == "list":

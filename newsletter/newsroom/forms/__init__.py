@@ -6,11 +6,11 @@ from newsletter.newsroom.forms.corrections import ReplacementForm, SubjectForm, 
 from newsletter.newsroom.forms.publication import (
     MailingListForm,
     PublicationForm,
-    SenderForm,
     TermsForm,
 )
 from newsletter.newsroom.forms.readers import ReaderSearchForm
 from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
+from newsletter.newsroom.forms.senders import SenderForm
 from newsletter.newsroom.forms.sign_in import SignInForm
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The paper, its sender, its lists, its terms.
+"""The paper, its lists, its terms.
 
 ModelForm is generic in its stubs only, hence the ignored type arguments.
 """
@@ -13,7 +13,6 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from subscribers.addresses import is_free_mail
 from subscribers.models import MailingList, Publication, Sender, Terms
 
 
@@ -98,23 +97,6 @@ class PublicationForm(forms.ModelForm):  # type: ignore[type-arg]
     def save_with(self, sender: Sender) -> None:
         self.instance.sender = sender
         self.save()
-
-
-class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = Sender
-        fields = ["name", "email", "reply_to"]
-        labels = {"name": gettext_lazy("From, name"), "email": gettext_lazy("From, address")}
-        help_texts = {
-            "email": gettext_lazy("At your own domain: mailbox providers refuse others."),
-            "reply_to": gettext_lazy("Blank: answers go to the address above."),
-        }
-
-    def clean_email(self) -> str:
-        email = str(self.cleaned_data["email"])
-        if is_free_mail(email):
-            raise ValidationError(_("Mailbox providers refuse mail in their name from others."))
-        return email
 
 
 class TermsForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 from newsletter.models import Campaign
 from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
+from newsletter.newsroom.bands import letter_bands
 from newsletter.newsroom.forms import CampaignForm, TestForm
 from subscribers.models import Publication
 
@@ -21,6 +22,7 @@ _A_PAGE = 25
 def index(request: HttpRequest) -> HttpResponse:
     page = Paginator(desk.campaigns(), _A_PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "rows": desk.rows(page), "troubled": desk.troubled()}
+    context["letter_bands"] = letter_bands()
     return render(request, "newsroom/campaigns.html", context)
 
 
