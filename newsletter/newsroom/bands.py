@@ -121,18 +121,19 @@ def _choice(campaign: Campaign, one: Down) -> tuple[str, str] | None:
 def _letters_held(one: Down) -> Band:
     zone = _zone(one)
     if one.takes_over:
-        effect = _("Letters (confirmations, welcomes) go by “%(name)s” meanwhile.") % {
-            "name": one.takes_over
-        }
+        words = _("Letters (confirmations, welcomes) go by “%(name)s” meanwhile.")
+        effect = words % {"name": one.takes_over}
+    elif not one.waiting:
+        effect = _("Nobody waits for a letter (confirmation, welcome) just now.")
     else:
         effect = ngettext(
-            "%(n)s letter waits (confirmations, welcomes), and is tried again by and by.",
-            "%(n)s letters wait (confirmations, welcomes), and are tried again by and by.",
+            "%(n)s letter waits (confirmations, welcomes), and goes as soon as it is taken.",
+            "%(n)s letters wait (confirmations, welcomes), and go as soon as they are taken.",
             one.waiting,
         ) % {"n": intcomma(one.waiting)}
     return Band(
         cause=_is_down(one.breaker, zone),
-        effect=effect,
+        effect=f"{effect} {_tried_again(one.breaker, zone)}",
         button=_("Try again now"),
         url=reverse("newsroom:mailer", args=[one.breaker.mailer]),
         is_bad=not one.takes_over,
@@ -162,7 +163,7 @@ def _tried_again(breaker: Breaker, zone: ZoneInfo) -> str:
     if breaker.is_being_tried:
         return _("A few readers are trying it now.")
     if breaker.rests_until is None:
-        return _("It is tried again in a moment.")
+        return _("It is tried again with the next mail.")
     at = formats.time_format(breaker.rests_until.astimezone(zone), "H:i")
     return _("It is tried again at %(time)s.") % {"time": at}
 
@@ -170,7 +171,7 @@ def _tried_again(breaker: Breaker, zone: ZoneInfo) -> str:
 def _nobody_takes_over(one: Down) -> str:
     standby = one.sender.standby if one.sender else ""
     if one.could:
-        words = _("Its standby “%(name)s” is not marked as warmed up, so it takes nobody.")
+        words = _("Its standby “%(name)s” is not marked as warmed up, so it does not take over.")
     elif standby:
         words = _("Its standby “%(name)s” is down too, or not set up.")
     else:

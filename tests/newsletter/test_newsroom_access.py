@@ -25,6 +25,10 @@ EXPECTED = {
     "campaign-draft": 405,
     "campaign-test": 405,
     "campaign-parking": 405,
+    "campaign-mailer": 405,
+    "mailer": 405,
+    # Nothing is down.
+    "campaign-standby": 302,
     "article-publication": 405,
     "article-withdrawal": 405,
     "campaign-review": 422,

@@ -33,7 +33,7 @@ class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
             "email": gettext_lazy("From, address"),
             "mailer": gettext_lazy("Campaigns leave by"),
             "letter_mailer": gettext_lazy("Letters leave by"),
-            "standby": gettext_lazy("If that is down"),
+            "standby": gettext_lazy("Standby, if one of them is down"),
         }
         help_texts = {
             "email": gettext_lazy("At your own domain: mailbox providers refuse others."),

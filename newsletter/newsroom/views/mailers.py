@@ -57,7 +57,7 @@ def _try_now(request: HttpRequest, mailer: str) -> None:
         Batch.objects.bring_forward([mailer])
         messages.success(request, _("It is tried now; if one mail gets through, all go by it."))
     else:
-        messages.info(request, _("It is being tried again already, or takes our mail."))
+        messages.info(request, _("It takes our mail, or is tried with the next one anyway."))
 
 
 def _ask(request: HttpRequest, campaign: Campaign, sender: Sender) -> HttpResponse:
