@@ -67,8 +67,8 @@ class Office:
         self.database = variables.get("DATABASE_URL", "")
         self.folder = folder
         self.workers = []
-        self._manage("migrate", "-v0")
-        self._manage("shell", "-v0", "-c", SEED)
+        self.manage("migrate", "-v0")
+        self.manage("shell", "-v0", "-c", SEED)
 
     def worker(self, *options):
         command = [sys.executable, "-m", "celery", "--quiet", "-A", "config", "worker", *options]
@@ -120,7 +120,7 @@ class Office:
                 os.killpg(worker.pid, signal.SIGKILL)
             worker.wait(timeout=20)
 
-    def _manage(self, *words):
+    def manage(self, *words):
         command = [sys.executable, str(ROOT / "manage.py"), *words]
         subprocess.run(command, env=self.environment, cwd=ROOT, check=True)
 
