@@ -12,18 +12,30 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+from tests.providers.amazon_ses import AmazonSES
+from tests.providers.brevo import Brevo
 from tests.providers.conversation import HANG_UP, SILENCE, Api, Call, Received, Status
 from tests.providers.fake import Fake
 from tests.providers.http import serving
 from tests.providers.mailgun import Mailgun
+from tests.providers.mailjet import Mailjet
 from tests.providers.postmark import Postmark, PostmarkBulk
+from tests.providers.resend import Resend
+from tests.providers.sendgrid import SendGrid
+from tests.providers.sparkpost import SparkPost
 
 __all__ = ["APIS", "HANG_UP", "SILENCE", "Call", "Fake", "Received", "Status", "provider"]
 
 APIS: dict[str, Callable[[], Api]] = {
+    "amazon-ses": AmazonSES,
+    "brevo": Brevo,
     "mailgun": Mailgun,
+    "mailjet": Mailjet,
     "postmark": Postmark,
     "postmark-bulk": PostmarkBulk,
+    "resend": Resend,
+    "sendgrid": SendGrid,
+    "sparkpost": SparkPost,
 }
 
 

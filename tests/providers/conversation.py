@@ -75,9 +75,22 @@ class Taken(NamedTuple):
 class RefusedError(Exception):
     """The call is refused as a whole, and nothing is sent."""
 
-    def __init__(self, status: int, body: Any) -> None:
-        super().__init__(status, body)
-        self.answer = Answer(status, body)
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class Keys:
+    """Idempotency keys, with what came in under each and what was answered."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[bytes, Answer]] = {}
+
+    def known(self, key: str) -> tuple[bytes, Answer] | None:
+        return self._answers.get(key)
+
+    def remember(self, key: str, body: bytes, answer: Answer) -> None:
+        self._answers[key] = (body, answer)
 
 
 class Accounts(NamedTuple):
@@ -109,7 +122,7 @@ class Api(Protocol):
         """The same answer with as little work as possible: nothing is checked or written."""
         ...
 
-    def trouble(self, status: int) -> Any:
+    def trouble(self, status: int) -> Answer:
         """Its words when it cannot or will not answer: 401, 429, 500, 503."""
         ...
 

@@ -82,8 +82,9 @@ class Fake:
         return None
 
     def _troubled(self, step: Status) -> Answer:
+        answer = self.api.trouble(step.status)
         asked = {} if step.retry_after is None else {"Retry-After": str(step.retry_after)}
-        return Answer(step.status, self.api.trouble(step.status), asked)
+        return answer._replace(headers={**answer.headers, **asked})
 
     def _taken(self, call: Call) -> Answer:
         try:

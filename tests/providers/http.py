@@ -6,7 +6,8 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
 from tests.providers.conversation import SILENCE, Answer, Lost
 
@@ -66,7 +67,7 @@ class _Connection(socketserver.StreamRequestHandler):
             self.server.is_over.wait()
 
 
-def _read(stream: BinaryIO) -> _Request | None:
+def _read(stream: BufferedIOBase) -> _Request | None:
     """None: the other side has hung up."""
     method, _space, rest = stream.readline().decode("latin-1").partition(" ")
     if not rest:

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import Any
 
-from tests.providers.addresses import bare
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
+from tests.providers.fields import bare
 from tests.providers.rewriting import with_clicks, with_opens
 
 _MOST_READERS = 1000
@@ -57,26 +57,25 @@ class Mailgun:
         urlencoded = call.body.count(b"&to=") + call.body.startswith(b"to=")
         return Taken(_queued(self.domain), urlencoded or call.body.count(b'name="to"'))
 
-    def trouble(self, status: int) -> Any:
-        match status:
-            case 401:
-                return "Forbidden"
-            case 429:
-                words = "is not allowed to send: request limit exceeded"
-                return {"message": f"Domain {self.domain} {words}"}
-            case _:
-                return {"message": "Internal Server Error"}
+    def trouble(self, status: int) -> Answer:
+        words = "Internal Server Error"
+        if status == 401:
+            return Answer(status, "Forbidden")
+        if status == 429:
+            words = f"Domain {self.domain} is not allowed to send: request limit exceeded"
+        return Answer(status, {"message": words})
 
     def _admit(self, call: Call) -> None:
         sign_in = base64.b64encode(b"api:mailgun-key").decode()
         if call.headers.get("authorization") != f"Basic {sign_in}":
-            raise RefusedError(401, self.trouble(401))
+            raise RefusedError(self.trouble(401))
         if call.path != f"/v3/{self.domain}/messages":
-            raise RefusedError(404, {"message": f"Domain not found: {call.path.split('/')[2]}"})
+            words = f"Domain not found: {call.path.split('/')[2]}"
+            raise RefusedError(Answer(404, {"message": words}))
 
 
 def _refused(words: str) -> RefusedError:
-    return RefusedError(400, {"message": words})
+    return RefusedError(Answer(400, {"message": words}))
 
 
 def _queued(domain: str) -> Answer:
@@ -169,13 +168,12 @@ def _named(prefix: str, fields: dict[str, str]) -> dict[str, str]:
 
 def _filled(text: str, mailbox: str, variables: dict[str, Any] | None) -> str:
     """In one pass: what came in by a variable is not looked at again."""
-    if "%" not in text:
-        return text
+    own = variables or {}
 
     def value(found: re.Match[str]) -> str:
         if found[2]:
             return _mailguns_own(found[2], mailbox)
-        return str(variables[found[1]]) if found[1] in (variables or {}) else found[0]
+        return str(own[found[1]]) if found[1] in own else found[0]
 
     return re.sub(f"{_OWN_VARIABLE.pattern}|{_MAILGUNS.pattern}", value, text)
 

@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.providers.addresses import mailboxes
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
+from tests.providers.fields import mailboxes
 from tests.providers.rewriting import with_clicks, with_opens
 
 _MOST_MESSAGES = 500
@@ -67,49 +67,48 @@ class Postmark:
                 return self._batch(call, accounts)
             case "/email/bulk":
                 return self._bulk(call, accounts)
-        raise RefusedError(404, {"ErrorCode": 404, "Message": "Not found."})
+        raise RefusedError(_said(404, 404, "Not found."))
 
     def count(self, call: Call) -> Taken:
         if call.path == "/email/bulk":
-            return Taken(_in_progress(call.json), call.body.count(b'"To": '))
+            return Taken(_in_progress(call.json), call.body.count(b'"To"'))
         if call.path == "/email":
             return Taken(Answer(200, _ok(call.json["To"])), 1)
         told = [_ok(message["To"]) for message in call.json]
         return Taken(Answer(200, told), len(told))
 
-    def trouble(self, status: int) -> Any:
+    def trouble(self, status: int) -> Answer:
         match status:
             case 401:
                 words = "No Account or Server API tokens were supplied in the HTTP headers."
-                return {"ErrorCode": 10, "Message": words}
+                return _said(status, 10, words)
             case 429:
-                return {"ErrorCode": 429, "Message": "Rate limit exceeded."}
+                return _said(status, 429, "Rate limit exceeded.")
             case _:
-                return {"ErrorCode": 500, "Message": "Internal server error."}
+                return _said(status, 500, "Internal server error.")
 
     def _admit(self, call: Call) -> None:
         if call.headers.get("x-postmark-server-token") != "postmark-token":
-            raise RefusedError(401, self.trouble(401))
+            raise RefusedError(self.trouble(401))
         if len(call.body) > _MOST_BYTES:
-            raise RefusedError(413, {"ErrorCode": 0, "Message": "Payload too large."})
+            raise RefusedError(_said(413, 0, "Payload too large."))
         try:
             call.json  # noqa: B018
         except ValueError:
-            words = "Received invalid JSON input."
-            raise RefusedError(422, {"ErrorCode": 402, "Message": words}) from None
+            raise RefusedError(_said(422, 402, "Received invalid JSON input.")) from None
 
     def _one(self, call: Call, accounts: Accounts) -> Taken:
         try:
             told = _told(call.json, accounts)
         except _InvalidError as invalid:
-            raise RefusedError(422, invalid.told) from None
+            raise RefusedError(Answer(422, invalid.told)) from None
         answer = Answer(200, told)
         return Taken(answer, 1, lambda: self._messages(call.number, call.json, told))
 
     def _batch(self, call: Call, accounts: Accounts) -> Taken:
         if len(call.json) > _MOST_MESSAGES:
             words = f"Your batched request contains more than {_MOST_MESSAGES} messages."
-            raise RefusedError(422, {"ErrorCode": 410, "Message": words})
+            raise RefusedError(_said(422, 410, words))
         told = [_told_or_refused(message, accounts) for message in call.json]
         return Taken(Answer(200, told), len(told), lambda: self._all(call, told))
 
@@ -121,7 +120,7 @@ class Postmark:
     def _bulk(self, call: Call, accounts: Accounts) -> Taken:
         if not self.has_bulk:
             words = "This endpoint requires approval to access. Contact support to use the Bulk API"
-            raise RefusedError(422, {"ErrorCode": 14, "Message": words})
+            raise RefusedError(_said(422, 14, words))
         shared = {name: value for name, value in call.json.items() if name != "Messages"}
         _check_templates(shared)
         messages = [shared | message for message in call.json.get("Messages") or []]
@@ -129,7 +128,7 @@ class Postmark:
             for message in messages:
                 _check(message, accounts)
         except _InvalidError as invalid:
-            raise RefusedError(422, invalid.told) from None
+            raise RefusedError(Answer(422, invalid.told)) from None
         reached = [m for m in messages if not accounts.inactive & set(mailboxes(m["To"]))]
         return Taken(
             _in_progress(call.json), len(messages), lambda: self._filled(call.number, reached)
@@ -171,6 +170,10 @@ class PostmarkBulk(Postmark):
 
     def options(self, url: str) -> dict[str, Any]:
         return super().options(url) | {"use_bulk_api": True, "message_stream": "broadcast"}
+
+
+def _said(status: int, code: int, words: str) -> Answer:
+    return Answer(status, {"ErrorCode": code, "Message": words})
 
 
 def _ok(to: str) -> _Fields:
@@ -263,7 +266,7 @@ def _check_templates(shared: _Fields) -> None:
         for raw, usual in _TAG.findall(shared.get(name, "")):
             if not _KNOWN.fullmatch(raw or usual):
                 words = f"{name} is not a valid template: {raw or usual}"
-                raise RefusedError(422, {"ErrorCode": 1109, "Message": words})
+                raise RefusedError(_said(422, 1109, words))
 
 
 def _filled(template: str, model: _Fields, escaped: Any = str) -> str:
