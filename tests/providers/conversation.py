@@ -49,6 +49,11 @@ class Received:
     metadata: dict[str, str]
     call: int
 
+    def header(self, name: str) -> str:
+        """The field of this name, in whatever case it arrived; blank if it did not."""
+        fields = {field.lower(): value for field, value in self.headers.items()}
+        return fields.get(name.lower(), "")
+
 
 class Answer(NamedTuple):
     status: int

@@ -33,7 +33,8 @@ _FIXED_HEADERS = {
     *("from", "sender", "subject", "to", "cc", "bcc", "reply-to", "return-path", "delivered-to"),
     *("dkim-signature", "domainkey-status", "received-spf", "authentication-results", "received"),
     *("user-agent", "x-mailer", "x-mj-customid", "x-mj-eventpayload", "x-mj-vars"),
-    *("x-mj-templatelanguage", "x-mailjet-prio"),
+    *("x-mj-templatelanguage", "x-mailjet-prio", "x-feedback-id", "x-csa-complaints"),
+    *("list-id", "date", "message-id"),
 }
 _OLD = re.compile(r"\[\[(var|data):([^\[\]:]+)(?::([^\[\]]*))?\]\]|\[\[UNSUB_LINK_[A-Z]+\]\]")
 _NEW = re.compile(r"\{\{\s*(var|data):([^{}:]+?)\s*(?::([^{}]*))?\}\}|\{\{.*?\}\}|\{%.*?%\}")

@@ -1,0 +1,194 @@
+"""A campaign through each provider's API: 2,500 readers, each message as its reader gets it."""
+
+import html
+import re
+from itertools import cycle, islice
+
+import pytest
+from django.utils import timezone
+
+from newsletter.content import Mailing, Reader
+from newsletter.models import Article, Campaign
+from newsletter.reports import Progress, progress
+from subscribers import tokens
+from subscribers.models import Subscriber, Subscription
+from subscribers.tokens import Purpose
+from tests.newsletter.sending import bring_forward, finish_with_time, start, statuses, work
+from tests.providers import HANG_UP, Status, provider
+
+READERS = 2500
+# How many readers a call takes, by the providers' documentation.
+CALLS = {
+    "amazon-ses": 50,
+    "brevo": 1000,
+    "mailgun": 1000,
+    "mailjet": 50,
+    "postmark": 500,
+    "resend": 100,
+    "sendgrid": 1000,
+    "sparkpost": 1000,
+}
+# Those that know a call again by its key.
+WITH_KEYS = {"brevo", "resend"}
+# Whom the call itself tells that a reader bounced earlier; the others say so by an event.
+TELLS_OF_INACTIVE = {"postmark"}
+# Headers of ours that a provider writes itself, or does not let us write.
+WRITTEN_BY = {
+    "amazon-ses": {"Message-ID"},
+    "brevo": {"Message-ID"},
+    "mailgun": {"Message-ID"},
+    "mailjet": {"Message-ID", "List-Id"},
+    "resend": {"Message-ID"},
+}
+
+STRAY = (
+    "{{ 7*7 }} {{x}} {{{ x }}} {% if x %} {# x #} %recipient.x% %recipient_email% %unsubscribe_url%"
+    " [[var:x]] [[data:x]] [[UNSUB_LINK_EN]] *|X|* -x- {{params.x}} {{ unsubscribe }}"
+    " {{ contact.X }} {{var:x}} {{{ pm:unsubscribe }}} {{address.name}} {{end}} \\{{x}} {{{{x}}}} }}{{"
+    " 100% {"
+)
+NAMES = ["", "Ann", 'Ann <b>&"{{x}}', "Zoë O’Neill", "%recipient.x% [[var:x]] {% x %} -x-"]
+LEAVE = re.compile(r"http://localhost:8000/u/(\w+)")
+ADDRESS = re.compile(r"reader\d+@example\.org")
+ENTITY = re.compile(r"&(?:#\d+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
+# Between braces that somebody would take for syntax, and that nobody sees.
+JOINERS = str.maketrans("", "", "\u2060\u200b")
+
+pytestmark = pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
+
+
+@pytest.fixture(params=sorted(CALLS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def fake(name, settings):
+    with provider(name) as fake:
+        settings.MAILERS = {"default": fake.mailer}
+        yield fake
+
+
+@pytest.fixture
+def crowd(campaign, briefing):
+    """A campaign that is under way to 2,500 readers, with all that could be taken for syntax."""
+    Article.objects.filter(pk=campaign.entries.get().article_id).update(
+        headline=f"Storm {STRAY}", body=f"<p>Warm &amp; <em>well</em> {STRAY}</p>"
+    )
+    campaign.subject = "{{ name|dear reader }}: the ferry {{ 7*7 }} %recipient.x% [[var:x]]"
+    campaign.save()
+    _subscribe(briefing)
+    return start(campaign)
+
+
+def _subscribe(mailing_list):
+    people = Subscriber.objects.bulk_create(
+        Subscriber(
+            identity=f"reader{number}@example.org",
+            address=f"reader{number}@example.org",
+            domain="example.org",
+            suppression_key=f"1:{number:032x}",
+            name=name,
+        )
+        for number, name in enumerate(islice(cycle(NAMES), READERS))
+    )
+    Subscription.objects.bulk_create(
+        Subscription(subscriber=person, mailing_list=mailing_list, confirmed_at=timezone.now())
+        for person in people
+    )
+
+
+def test_everybody_gets_their_own_message_in_as_few_calls_as_can_be(crowd, briefing, fake, name):
+    work()
+
+    assert crowd.finish()
+    assert progress(crowd) == Progress(audience=READERS, sent=READERS)
+    assert len(fake.calls) == -(-READERS // CALLS[name])
+    assert len(fake.received) == READERS
+    mailing = Mailing(crowd.versions.get())
+    readers = {person.address: person for person in Subscriber.objects.all()}
+    for message in fake.received:
+        person = readers.pop(message.address)
+        reader = Reader(person.pk, person.address, person.name, briefing.pk)
+        _is_right(message, mailing.parts(reader, timezone.now()), WRITTEN_BY.get(name, set()))
+        assert _tokens(message) == {(person.pk, briefing.pk, crowd.pk)}
+        assert message.headers["To"] == person.address
+        ours = {"campaign": str(crowd.pk), "subscriber": str(person.pk)}
+        assert message.metadata.items() >= ours.items()
+    assert readers == {}
+
+
+def _is_right(message, parts, written_by_provider):
+    assert message.subject.translate(JOINERS) == parts.subject
+    assert message.text.translate(JOINERS).replace("\r\n", "\n") == parts.text
+    assert _canonical(message.html) == _canonical(parts.html)
+    for name in parts.headers.keys() - written_by_provider:
+        assert message.header(name) == parts.headers[name]
+    whole = f"{message.text}{message.html}{message.headers}{message.metadata}"
+    assert set(ADDRESS.findall(whole)) == {message.address}
+
+
+def _canonical(page):
+    """With everything that needs no entity as itself, so that what differs reads differently."""
+    return ENTITY.sub(_character, page.translate(JOINERS)).replace("\r\n", "\n")
+
+
+def _character(entity):
+    character = html.unescape(entity[0])
+    return html.escape(character)
+
+
+def _tokens(message):
+    places = [message.header("List-Unsubscribe"), message.text, message.html]
+    found = {token for place in places for token in LEAVE.findall(place)}
+    assert all(LEAVE.search(place) for place in places)
+    return {tokens.read(Purpose.UNSUBSCRIBE, token) for token in found}
+
+
+def test_nobody_is_lost_and_nobody_gets_two_whatever_they_answer(crowd, fake, name):
+    fake.invalid.add("reader20@example.org")
+    fake.inactive.add("reader30@example.org")
+    fake.next(Status(500), Status(429, retry_after=60), containing="reader0@example.org")
+    fake.next(Status(429, retry_after=60), Status(503), containing="reader2400@example.org")
+    fake.next(HANG_UP, containing="reader1500@example.org")
+
+    finish_with_time(crowd)
+
+    cut_off = {message.address for message in fake.received if not fake.calls[message.call].status}
+    by_status = {}
+    for address, (status, _code) in statuses(crowd).items():
+        by_status.setdefault(status, set()).add(address)
+    unknown = set() if name in WITH_KEYS else cut_off
+    assert by_status.pop("uncertain", set()) == unknown
+    assert cut_off
+    failed = {"reader20@example.org"}
+    failed |= {"reader30@example.org"} if name in TELLS_OF_INACTIVE else set()
+    assert by_status.pop("failed") == failed
+    assert len(by_status.pop("sent")) == READERS - len(unknown) - len(failed)
+    assert by_status == {}
+    addresses = [message.address for message in fake.received]
+    assert len(addresses) == len(set(addresses)) == READERS - 2
+
+
+def test_too_many_calls_make_everybody_wait_as_long_as_they_ask(crowd, fake):
+    fake.next(*[Status(429, retry_after=120)] * 2)
+
+    work()
+
+    resting = crowd.batches.filter(position=0, finished_at__isnull=True).earliest("due_at")
+    assert (resting.due_at - timezone.now()).total_seconds() == pytest.approx(120, abs=10)
+    bring_forward(crowd)
+    work()
+    assert crowd.finish()
+    assert len(fake.received) == READERS
+
+
+def test_a_key_that_is_refused_pauses_the_campaign(crowd, fake):
+    fake.next(*[Status(401)] * 50)
+
+    work()
+
+    crowd.refresh_from_db()
+    assert crowd.status == Campaign.Status.PAUSED
+    assert progress(crowd) == Progress(audience=READERS)
+    assert not fake.received
