@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from newsletter import dkim
 from newsletter.content import headers, mime, slots
-from newsletter.content.slots import Marker, Place, Slot
+from newsletter.content.form_letters import Entries, FormLetter, Forms, Parts, Syntax
+from newsletter.content.forms import AS_HTML, AS_TEXT, Form, Values, Write, as_it_is
+from newsletter.content.slots import Place
 from newsletter.models import Version
 from subscribers import tokens
 from subscribers.addresses import AddressError
@@ -36,25 +38,6 @@ class Reader(NamedTuple):
     time_zone: str = ""
 
 
-class Parts(NamedTuple):
-    """One reader's message in pieces, for a provider that builds the MIME itself.
-
-    `headers` are all but From, To, Subject, Date, MIME-Version and Content-Type; Reply-To and
-    Message-ID are among them.
-    """
-
-    subject: str
-    text: str
-    html: str
-    sender: str
-    headers: dict[str, str]
-
-
-# What fills the slots for one reader, in the order of Slot.
-type _Values = tuple[str, ...]
-_PLACE_OF = {slot: index for index, slot in enumerate(Slot)}
-
-
 class Mailing:
     """One version, ready to be filled. Make one per version and keep it; making it queries."""
 
@@ -67,21 +50,23 @@ class Mailing:
         self._sign_message = tokens.signer(Purpose.MESSAGE)
         self._bounce_domain = sender.bounce_domain if sender else ""
         self._compiled = compiled.decode()
-        self._message = _Form(self._compiled, _WRITTEN)
-        self._smtp_message = _Form(_stuffed(compiled).decode(), _WRITTEN)
-        self._subject = _Form(version.subject, _AS_TEXT)
-        self._text = _Form(version.text, _AS_TEXT)
-        self._html = _Form(version.html, _AS_HTML)
+        self._message = Form(self._compiled, _WRITTEN)
+        self._smtp_message = Form(_stuffed(compiled).decode(), _WRITTEN)
         # From the frozen message, not from rows that may have changed since.
         fields = list(_fields(compiled.partition(b"\r\n\r\n")[0].decode()))
         name, self._address = headers.read_named(dict(fields)["From"])
-        self._sender = headers.unencoded(name, self._address)
         self._domain = self._address.rpartition("@")[2]
-        self._headers = [
-            (name, _Form(value, _AS_TEXT))
-            for name, value in fields
-            if name.lower() not in _BUILT_BY_PROVIDERS
-        ]
+        self._forms = Forms(
+            subject=Form(version.subject, AS_TEXT),
+            text=Form(version.text, AS_TEXT),
+            html=Form(version.html, AS_HTML),
+            sender=headers.unencoded(name, self._address),
+            headers=[
+                (name, Form(value, AS_TEXT))
+                for name, value in fields
+                if name.lower() not in _BUILT_BY_PROVIDERS
+            ],
+        )
 
     def message(self, reader: Reader, at: datetime) -> bytes:
         """The whole message for one reader, handed off at this moment: CRLF, 7-bit.
@@ -114,14 +99,16 @@ class Mailing:
 
     def parts(self, reader: Reader, at: datetime) -> Parts:
         """The same message in pieces. Raises AddressError as `message` does."""
-        values = self._values(reader, at)
-        return Parts(
-            subject=self._subject.filled(values),
-            text=self._text.filled(values),
-            html=self._html.filled(values),
-            sender=self._sender,
-            headers={name: form.filled(values) for name, form in self._headers},
-        )
+        return self._forms.filled(self._values(reader, at))
+
+    def form_letter(self, syntax: Syntax) -> FormLetter:
+        """The same for a provider that fills it itself: `entries` are what it needs for each
+        reader. Make one per version: what is like a merge field is looked for in all of it."""
+        return FormLetter(self._forms, syntax)
+
+    def entries(self, letter: FormLetter, reader: Reader, at: datetime) -> Entries:
+        """For one of this mailing's form letters. Raises AddressError as `message` does."""
+        return letter.entries(self._values(reader, at))
 
     def envelope_sender(self, reader: Reader) -> str:
         """Where bounces go: the reader's own address at the bounce domain, if there is one."""
@@ -141,7 +128,7 @@ class Mailing:
         return f"<{token}@{self._domain}>"
 
     @cached_property
-    def _signing(self) -> "tuple[_Form, dkim.Signer] | None":
+    def _signing(self) -> "tuple[Form, dkim.Signer] | None":
         """The header as it is signed, its slots open, and what signs it."""
         keys = dkim.keys_of(self._domain)
         if not keys:
@@ -150,9 +137,9 @@ class Mailing:
         names, fields = dkim.covered(head)
         beginning, *_rest = slots.split(body)
         same = beginning.encode() if isinstance(beginning, str) else b""
-        return _Form(fields, _COVERED), dkim.Signer(keys, names, same)
+        return Form(fields, _COVERED), dkim.Signer(keys, names, same)
 
-    def _values(self, reader: Reader, at: datetime) -> _Values:
+    def _values(self, reader: Reader, at: datetime) -> Values:
         address = reader.address
         if not _ADDRESS.fullmatch(address):
             raise AddressError(f"{address!r} cannot stand in a header.")
@@ -166,35 +153,6 @@ class Mailing:
             _date(int(at.timestamp())),
             self.message_id(reader),
         )
-
-
-class _Form:
-    """Content cut at its slots. Filling is joining: what is filled in is not looked at again."""
-
-    def __init__(self, content: str, writers: "dict[Place, _Write]") -> None:
-        pieces = slots.split(content)
-        self._pieces = [piece if isinstance(piece, str) else "" for piece in pieces]
-        places: dict[Marker, list[int]] = {}
-        for index, piece in enumerate(pieces):
-            if isinstance(piece, Marker):
-                places.setdefault(piece, []).append(index)
-        # A slot that stands in several places alike is written once.
-        self._open = [
-            (writers[marker.place], _PLACE_OF[marker.slot], marker.fallback, indexes)
-            for marker, indexes in places.items()
-        ]
-
-    def filled(self, values: _Values) -> str:
-        pieces = self._pieces.copy()
-        for write, value, fallback, indexes in self._open:
-            written = write(values[value] or fallback)
-            for index in indexes:
-                pieces[index] = written
-        return "".join(pieces)
-
-
-def _as_it_is(value: str) -> str:
-    return value
 
 
 def _in_text(value: str) -> str:
@@ -214,9 +172,8 @@ def _in_html(value: str) -> str:
     return _in_text(value if value.isalnum() else escape(value))
 
 
-type _Write = Callable[[str], str]
-_WRITTEN: dict[Place, _Write] = {
-    Place.VERBATIM: _as_it_is,
+_WRITTEN: dict[Place, Write] = {
+    Place.VERBATIM: as_it_is,
     Place.HEADER: headers.encoded_words,
     Place.TEXT: _in_text,
     Place.HTML: _in_html,
@@ -225,9 +182,6 @@ _WRITTEN: dict[Place, _Write] = {
 _COVERED = _WRITTEN | {
     Place.HEADER: lambda value: headers.encoded_words(value).replace(headers.FOLD, " ")
 }
-# Who builds the MIME himself encodes as well.
-_AS_TEXT: dict[Place, _Write] = dict.fromkeys(Place, _as_it_is)
-_AS_HTML: dict[Place, _Write] = dict.fromkeys(Place, escape)
 
 
 def _stuffed(message: bytes) -> bytes:
