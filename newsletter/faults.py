@@ -149,21 +149,36 @@ _SMTP = [
     _rule("", r"", Fault.PROVIDER),
 ]
 
-# An answer of a provider's API is "429 Too Many Requests ...": its status, then its words. Amazon
-# says its errors by name.
+# An answer of a provider's API is "429 Too Many Requests ...": its status, and where they have
+# one their own code ("422 406"), then its words. Amazon says its errors by name.
 _HTTP = [
-    _rule("", r"429\b|\d+ (TooManyRequests|Throttling)", Fault.EVERYBODY),
+    _rule("", r"429\b|\d+ (TooManyRequests|Throttling|ACCOUNT_THROTTLED)", Fault.EVERYBODY),
     _rule("", r"40[1234]\b", Fault.SENDER),
     _rule(
         "",
-        r"\d+ (AccountSuspended|SendingPaused|MailFromDomainNotVerified|LimitExceeded)",
+        r"\d+ (AccountSuspended|SendingPaused|MailFromDomainNotVerified|LimitExceeded"
+        r"|ACCOUNT_|MAIL_FROM_|CONFIGURATION_SET_|INVALID_SENDING_POOL|TEMPLATE_)",
         Fault.SENDER,
     ),
+    # Amazon: "Email address is not verified" is said of our own, or while all are on trial.
+    _rule("", r"\d+ MESSAGE_?REJECTED\b.*not verified", Fault.SENDER),
+    _rule("", r"\d+ MESSAGE_?REJECTED\b", Fault.POLICY),
+    _rule("", r"\d+ TRANSIENT_FAILURE", Fault.PROVIDER),
+    # Postmark: a token, a sender, a stream or an account that is not, or not yet, allowed to send.
+    _rule("", r"422 (10|400|401|405|412|413|1235)\b", Fault.SENDER),
+    _rule("", r"422 (100|429)\b", Fault.EVERYBODY),
+    _rule("", r"4\d\d\b.*(invalid|parsing|unauthorized) .?(from|sender)\b", Fault.SENDER),
+    # "Inactive" at Postmark may also be one who complained.
+    _rule("", r"422 406\b", Fault.RECIPIENT),
+    # Its twin is on its way, or was something else.
+    _rule("", r"409\b", Fault.UNKNOWN),
+    _rule("", r"408\b|425\b", Fault.EVERYBODY),
     _rule("", r"503\b", Fault.EVERYBODY),
     # A gateway gave up waiting for what may well have happened behind it.
     _rule("", r"50[24]\b", Fault.UNKNOWN),
     _rule("", r"5", Fault.PROVIDER),
-    _rule("", r"4", Fault.RECIPIENT),
+    # An address that a provider refuses unasked may be well with others: no hard bounce.
+    _rule("", r"4|invalid\b|rejected\b|failed\b|address\b", Fault.RECIPIENT),
     # A success that cannot be read.
     _rule("", r"", Fault.UNKNOWN),
 ]

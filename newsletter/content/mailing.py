@@ -1,5 +1,6 @@
 """A compiled version, filled for one reader after the other by joining bytes."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -44,6 +45,10 @@ class Mailing:
     def __init__(self, version: Version) -> None:
         sender = version.mailing_list.effective_sender
         compiled = bytes(version.message)
+        # None: it was never stored, and is only tried.
+        self.version_id: int | None = version.pk
+        # Bytes of its bodies in JSON, about: what only ASCII takes are letters of six.
+        self.weight = len(json.dumps(version.html)) + len(json.dumps(version.text))
         self._campaign_id = version.campaign_id
         self._sign_unsubscribe = tokens.signer(Purpose.UNSUBSCRIBE)
         self._sign_bounce = tokens.signer(Purpose.BOUNCE)

@@ -66,6 +66,11 @@ class Course:
         """How many readers may be with the transport at once."""
         return min(self._worker.transports[mailer].in_hand for mailer in self._routes.mailers)
 
+    @property
+    def call(self) -> int:
+        """How many readers the transport best takes together."""
+        return min(self._worker.transports[mailer].call for mailer in self._routes.mailers)
+
     def mailable(self, subscribers: list[int]) -> dict[int, Reader]:
         return self.wordings.audience.mailable(subscribers)
 

@@ -50,6 +50,12 @@ class Message(NamedTuple):
     reader: Reader
     campaign_id: int
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Our own ids, which come back with every event."""
+        subscriber = str(self.reader.subscriber_id)
+        return {"campaign": str(self.campaign_id), "subscriber": subscriber}
+
 
 class Fate(enum.Enum):
     """What became of one message, as its answer tells."""
@@ -88,6 +94,12 @@ class Outbox:
         if len(self._items) >= self._enough:
             self._ready.set()
 
+    def put_all(self, outcomes: list[Outcome]) -> None:
+        """All of one call: whoever collects gets all of them or none."""
+        self._items.extend(outcomes)
+        if len(self._items) >= self._enough:
+            self._ready.set()
+
     def collect(self, enough: int, within: float) -> list[Outcome | BaseException]:
         """What came: so many as are enough, or as came within these seconds."""
         self._ready.clear()
@@ -113,6 +125,9 @@ class Pigeonhole(Outbox):
             item.mailer = self._mailer
         self._outbox.put(item)
 
+    def put_all(self, outcomes: list[Outcome]) -> None:
+        self._outbox.put_all(outcomes)
+
 
 class Transport(Protocol):
     """How mail leaves: takes messages, and puts exactly one outcome for each into its outbox.
@@ -123,6 +138,8 @@ class Transport(Protocol):
 
     # How many readers are with it at once: what a crash leaves uncertain, at most.
     in_hand: int
+    # How many of them it best takes together.
+    call: int
 
     def take(self, messages: list[Message], is_ours: Callable[[], bool]) -> None:
         """Begin to hand these over, and return at once.

@@ -160,10 +160,21 @@ class Walk:
         return []
 
     def _take(self, window: Window) -> list[Reader]:
-        """The next who may be mailed now; those before them who may not are passed over."""
-        room = self._course.in_hand - len(self._hand)
+        """The next who may be mailed now, as many as make whole calls: a provider takes a call
+        for one reader as slowly as for a thousand, and counts it as one."""
+        call = self._course.call
+        room = (self._course.in_hand - len(self._hand)) // call * call
         if room <= 0 or self._wait():
             return []
+        taken = self._next(room, window)
+        # Told to stop meanwhile, we have these in our books already, and finish with them.
+        with suppress(StoppedError):
+            while len(taken) % call and self._left and not self._wait():
+                taken += self._next(room - len(taken), window)
+        return taken
+
+    def _next(self, room: int, window: Window) -> list[Reader]:
+        """Those of the next who may be mailed; those before them who may not are passed over."""
         piece = list(islice(self._left, max(room, self._piece)))
         chosen = self._chosen(piece, room)
         if chosen.passed:
@@ -173,7 +184,7 @@ class Walk:
         # Where nobody can be mailed, look further ahead at once.
         self._piece = 0 if chosen.taken else _PIECE
         window.position, window.left_aside = self._position, self._left_aside
-        window.takes_more = chosen.seen > 0
+        window.takes_more |= chosen.seen > 0
         return chosen.taken
 
     def _chosen(self, piece: list[int], room: int) -> "_Chosen":

@@ -10,8 +10,9 @@ from subscribers.models import Subscription
 
 # Readers in a batch: some seconds' work, and a million readers are five hundred rows.
 BATCH = 2000
-# The first batches are cut before the others are planned, and end before these places.
-FIRST_PLACES = [500, 1000, 2000, 3000]
+# The first batches are cut before the others are planned, and end at these places. All hold whole
+# calls of every provider: the largest takes a thousand readers in one.
+FIRST_PLACES = [1000, 2000, 3000, 4000]
 LAST_ID = 2**63 - 1
 
 
@@ -35,9 +36,9 @@ def edges(periods: QuerySet[Subscription], after: int) -> list[int]:
 
 
 def _end_of(lists: list[QuerySet[Subscription]], place: int) -> int | None:
-    """An id with so many readers before it on one of the lists, and no more than that on any."""
+    """The id of the reader in this place on one of the lists, and of none behind it on any."""
     found: list[int] = []
     for periods in lists:
         ids = periods.order_by("subscriber").values_list("subscriber", flat=True)
-        found += ids[place : place + 1]
+        found += ids[place - 1 : place]
     return min(found, default=None)

@@ -8,7 +8,7 @@ from django.core.mail import mailers
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
 from newsletter.delivery.outcomes import Outbox, Pigeonhole, Transport
-from newsletter.delivery.transports.anymail import AnymailTransport
+from newsletter.delivery.transports.anymail import anymail_transport
 from newsletter.delivery.transports.in_turn import InTurn
 from newsletter.delivery.transports.mailbox import EmailBackend as MailboxBackend
 from newsletter.delivery.transports.mailbox import MailboxTransport
@@ -52,6 +52,6 @@ def _transport(mailer: str, outbox: Outbox) -> Transport:
         case MailboxBackend():
             return InTurn(MailboxTransport(backend), outbox)
         case AnymailBaseBackend():
-            return InTurn(AnymailTransport(backend), outbox)
+            return anymail_transport(backend, lambda: mailers[mailer], outbox)
         case _:
             return InTurn(StockTransport(backend), outbox)

@@ -32,6 +32,8 @@ class OneByOne(Protocol):
 class InTurn:
     """Such a one as a Transport."""
 
+    call = 1
+
     def __init__(self, transport: OneByOne, outbox: Outbox) -> None:
         self.in_hand = transport.in_hand
         self._transport = transport

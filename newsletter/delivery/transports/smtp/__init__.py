@@ -32,6 +32,8 @@ _SIGNERS = min(4, os.cpu_count() or 1)
 class SmtpTransport:
     """Its connections live on one loop, in a thread of its own."""
 
+    call = 1
+
     def __init__(self, backend: SmtpBackend, outbox: Outbox) -> None:
         self.in_hand = _EACH * settings.SMTP_CONNECTIONS
         self._loop = uvloop.new_event_loop()

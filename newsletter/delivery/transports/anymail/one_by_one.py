@@ -1,12 +1,8 @@
-"""A provider's API through Anymail: one message for each reader, over one kept session."""
+"""A provider that takes one message at a time: every one that Anymail knows."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
 from typing import Any
 
-import requests
-import urllib3
 from anymail.backends.base import AnymailBaseBackend
 from anymail.exceptions import (
     AnymailAPIError,
@@ -15,7 +11,7 @@ from anymail.exceptions import (
     AnymailUnsupportedFeature,
 )
 
-from newsletter import faults
+from newsletter.content import Mailing
 from newsletter.delivery.outcomes import (
     Message,
     Outcome,
@@ -24,25 +20,22 @@ from newsletter.delivery.outcomes import (
     sent,
     unwritable,
 )
+from newsletter.delivery.transports.anymail import troubles
 from newsletter.delivery.transports.stock import composed
 from newsletter.faults import Fault
 
 _REFUSED = {"invalid", "rejected", "failed"}
-_NEVER_LEFT = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ProxyError,
-)
 
 
-class AnymailTransport:
-    in_hand = 4
-
+class OneByOne:
     def __init__(self, backend: AnymailBaseBackend) -> None:
         self._backend = backend
         self._features: list[str] | None = None
 
-    def hand_over(self, messages: Iterable[Message]) -> Iterator[Outcome]:
+    def room(self, _mailing: Mailing) -> int:
+        return 1
+
+    def call(self, messages: list[Message]) -> Iterator[Outcome]:
         self._backend.open()
         for message in messages:
             yield self._hand_over(message)
@@ -97,23 +90,18 @@ class AnymailTransport:
         return True
 
     def _judged(self, message: Message, error: AnymailAPIError) -> Outcome:
-        code, words = _answer(error)
-        fault = faults.of_http(code, words) if code else _fault_of_connection(error)
-        if not code:
+        trouble = troubles.failed(error)
+        if not trouble.code:
             # A session that broke is not spoken over again.
             self._backend.close()
             self._backend.open()
-        return judged(fault, message.reader, code, words, _rest(error.response))
+        return trouble.outcome(message.reader)
 
 
 def _features(message: Message) -> dict[str, Any]:
-    """Our own ids come back with every event; what we do not show, nobody needs to track."""
-    metadata = {
-        "campaign": str(message.campaign_id),
-        "subscriber": str(message.reader.subscriber_id),
-    }
+    """What we do not show, nobody needs to track."""
     return {
-        "metadata": metadata,
+        "metadata": message.metadata,
         "envelope_sender": message.mailing.envelope_sender(message.reader),
         "track_opens": False,
         "track_clicks": False,
@@ -127,7 +115,6 @@ def _status(message: Message, mail: Any) -> str:
 
 
 def _is_refused(message: Message, mail: Any) -> bool:
-    """Postmark's refusals, where Anymail does not know their words, look like nothing at all."""
     answered = getattr(mail.anymail_status.esp_response, "status_code", 200)
     return _status(message, mail) in _REFUSED or answered >= 300
 
@@ -136,40 +123,3 @@ def _refused(message: Message, mail: Any) -> Outcome:
     response = mail.anymail_status.esp_response
     words = " ".join(getattr(response, "text", "").split())
     return judged(Fault.RECIPIENT, message.reader, _status(message, mail), words)
-
-
-def _answer(error: AnymailAPIError) -> tuple[str, str]:
-    """Status and words of the provider; no status if it gave no answer at all."""
-    if error.response is not None:
-        return str(error.response.status_code), " ".join(error.response.text.split())
-    answer = getattr(error.__cause__, "response", None)
-    if isinstance(answer, dict) and "Error" in answer:
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        named = answer["Error"]
-        return str(status), f"{named.get('Code', '')} {named.get('Message', '')}"
-    return "", str(error.__cause__ or error)
-
-
-def _fault_of_connection(error: AnymailAPIError) -> Fault:
-    """What broke before the request was out has sent nothing; after it, who knows."""
-    cause = error.__cause__
-    if isinstance(cause, requests.exceptions.SSLError):
-        return Fault.SENDER
-    if isinstance(cause, requests.ConnectTimeout | requests.exceptions.ProxyError):
-        return Fault.EVERYBODY
-    reason = getattr(cause.args[0], "reason", None) if cause and cause.args else None
-    never_left = isinstance(reason, _NEVER_LEFT)
-    # botocore's own names for the same, known by name as only Amazon's backend brings it along.
-    never_left |= type(cause).__name__ in {"EndpointConnectionError", "ConnectTimeoutError"}
-    return Fault.EVERYBODY if never_left else Fault.UNKNOWN
-
-
-def _rest(response: Any) -> timedelta | None:
-    """The provider's Retry-After: seconds, or a date."""
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    if asked.isdigit():
-        return timedelta(seconds=int(asked))
-    try:
-        return max(parsedate_to_datetime(asked) - datetime.now(UTC), timedelta(0))
-    except (TypeError, ValueError):
-        return None

@@ -1,0 +1,137 @@
+"""What providers say became of each reader of a call that they accepted."""
+
+from typing import Any, NamedTuple
+
+import requests
+from anymail.backends.base import AnymailBaseBackend, BasePayload
+from django.core.mail import EmailMultiAlternatives
+
+from newsletter.delivery.transports.anymail.troubles import RefusedError, refused
+from newsletter.faults import Fault
+
+_REFUSED = {"invalid", "rejected", "failed"}
+
+
+class Told(NamedTuple):
+    """Of one reader, in the order of the call; with a code they were refused."""
+
+    code: str = ""
+    words: str = ""
+    provider_id: str = ""
+
+
+class Asked(NamedTuple):
+    """A call, as it was made."""
+
+    backend: AnymailBaseBackend
+    payload: BasePayload
+    mail: EmailMultiAlternatives
+    response: Any
+
+    @property
+    def json(self) -> Any:
+        """Raises RefusedError if it cannot be read: it may have been accepted all the same."""
+        try:
+            return self.response.json()
+        except requests.JSONDecodeError:
+            raise self._unread from None
+
+    @property
+    def _unread(self) -> RefusedError:
+        words = " ".join(self.response.text.split())
+        return RefusedError(Fault.UNKNOWN, str(self.response.status_code), words)
+
+    def of_each(self, told: list[Told]) -> list[Told]:
+        if len(told) != len(self.mail.to):
+            raise self._unread
+        return told
+
+
+def as_anymail_reads_it(asked: Asked) -> list[Told]:
+    """Where it is all that there is to read."""
+    statuses = asked.backend.parse_recipient_status(asked.response, asked.payload, asked.mail)
+    return [_status(statuses[address]) for address in asked.mail.to]
+
+
+def _status(status: Any) -> Told:
+    if status.status in _REFUSED:
+        return Told(status.status)
+    return Told(provider_id=status.message_id or "")
+
+
+def postmark(asked: Asked) -> list[Told]:
+    """One answer for each; https://postmarkapp.com/developer/api/overview#error-codes."""
+    answer = asked.json
+    if not isinstance(answer, list):
+        raise refused(asked.response)
+    return asked.of_each([_postmarks(one) for one in answer])
+
+
+def _postmarks(one: dict[str, Any]) -> Told:
+    # Where delivery may be delayed the code is missing.
+    if code := one.get("ErrorCode", 0):
+        return Told(f"422 {code}", one.get("Message", ""))
+    return Told(provider_id=one.get("MessageID", ""))
+
+
+def mailjet(asked: Asked) -> list[Told]:
+    """One answer for each, also where its status is that of a failure because some were refused."""
+    answer = asked.json
+    if "Messages" not in answer:
+        raise refused(asked.response)
+    return asked.of_each([_mailjets(one) for one in answer["Messages"]])
+
+
+def _mailjets(one: dict[str, Any]) -> Told:
+    if one.get("Status") == "success":
+        return Told(provider_id=str(one["To"][0]["MessageID"]))
+    error = (one.get("Errors") or [{}])[0]
+    code = f"{error.get('StatusCode', 400)} {error.get('ErrorCode', '')}".strip()
+    return Told(code, error.get("ErrorMessage", ""))
+
+
+def resend(asked: Asked) -> list[Told]:
+    """The ids of those accepted in their order, and who was refused by their place."""
+    answer = asked.json
+    errors = {error["index"]: error.get("message", "") for error in answer.get("errors") or []}
+    ids = iter(one["id"] for one in answer.get("data") or [])
+    places = range(len(asked.mail.to))
+    return [
+        Told("422", errors[place]) if place in errors else Told(provider_id=next(ids, ""))
+        for place in places
+    ]
+
+
+def sparkpost(asked: Asked) -> list[Told]:
+    """One id for all, and how many were refused. Who they are can only be read out of its words,
+    where they name them; of the others an event tells."""
+    results = asked.json.get("results", {})
+    if "total_accepted_recipients" not in results:
+        raise refused(asked.response)
+    errors = [_words(error) for error in results.get("rcpt_to_errors", [])]
+    if not results["total_accepted_recipients"]:
+        return [Told("422", " ".join(errors)) for _ in asked.mail.to]
+    return [_sparkposts(address, errors, results.get("id", "")) for address in asked.mail.to]
+
+
+def _sparkposts(address: str, errors: list[str], provider_id: str) -> Told:
+    named = next((words for words in errors if address in words.lower().split()), "")
+    return Told("422", named) if named else Told(provider_id=provider_id)
+
+
+def _words(error: dict[str, Any]) -> str:
+    return " ".join(str(error.get(name, "")) for name in ("code", "message", "description"))
+
+
+def amazon(asked: Asked) -> list[Told]:
+    """One result for each."""
+    results = asked.response.get("BulkEmailEntryResults", [])
+    if len(results) != len(asked.mail.to):
+        raise RefusedError(Fault.UNKNOWN, "200", f"{len(results)} results")
+    return [_amazons(result) for result in results]
+
+
+def _amazons(result: dict[str, Any]) -> Told:
+    if result.get("Status") == "SUCCESS":
+        return Told(provider_id=result.get("MessageId", ""))
+    return Told("400", f"{result.get('Status', '')} {result.get('Error', '')}".strip())
