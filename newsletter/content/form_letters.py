@@ -6,7 +6,9 @@ from typing import NamedTuple
 from newsletter.content.forms import Form, Opening, Values
 
 # Signs of which merge fields are made, by the field that stands for one that is only text.
-_SIGNS = {"%": "percent", "{": "opening", "}": "closing"}
+_SIGNS = {"%": "percent", "{": "opening", "}": "closing", "\\": "backslash"}
+# WORD JOINER: nobody sees it, and no line breaks at it.
+_JOINER = "\u2060"
 
 
 class Syntax(NamedTuple):
@@ -15,6 +17,8 @@ class Syntax(NamedTuple):
 
     field: str
     stray: re.Pattern[str]
+    # Where it looks for them in values as well: what is cut in two there.
+    in_values: re.Pattern[str] | None = None
 
     def named(self, name: str) -> str:
         return self.field.replace("*", name)
@@ -52,6 +56,14 @@ class Forms(NamedTuple):
             headers={name: form.filled(values) for name, form in self.headers},
         )
 
+    def cut(self, syntax: re.Pattern[str]) -> "Forms":
+        """The same with a sign that nobody sees behind each of these signs: for a provider that
+        would take them for its own, whoever wrote them, and cannot be told otherwise."""
+        return self._replace(
+            text=self.text.tamed(lambda text: _cut(syntax, text)),
+            html=self.html.tamed(lambda text: _cut(syntax, text)),
+        )
+
 
 class Entries(NamedTuple):
     """What one reader's copy has of its own: values of merge fields, and whole headers."""
@@ -78,6 +90,8 @@ class FormLetter:
 
     def entries(self, values: Values) -> Entries:
         fields = {name: opening.filled(values) for opening, name in self._names.items()}
+        if self._syntax.in_values:
+            fields = {name: _cut(self._syntax.in_values, value) for name, value in fields.items()}
         headers = {name: form.filled(values) for name, form in self._headers}
         return Entries(fields | self._signs, headers)
 
@@ -97,3 +111,7 @@ class FormLetter:
 
     def _field(self, opening: Opening) -> str:
         return self._syntax.named(self._names.setdefault(opening, f"slot_{len(self._names)}"))
+
+
+def _cut(syntax: re.Pattern[str], text: str) -> str:
+    return syntax.sub(rf"\g<0>{_JOINER}", text)

@@ -1,6 +1,7 @@
 """Content cut at its slots, to be filled for one reader after the other, here or by a provider."""
 
 from collections.abc import Callable
+from copy import copy
 from html import escape
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ class Opening(NamedTuple):
 
     def filled(self, values: Values) -> str:
         return self.write(values[self.value] or self.fallback)
+
+    def tamed(self, tame: Write) -> "Opening":
+        write = self.write
+        return self._replace(write=lambda value: tame(write(value)))
 
 
 class Form:
@@ -54,6 +59,13 @@ class Form:
             for index in indexes:
                 pieces[index] = written
         return "".join(pieces)
+
+    def tamed(self, tame: Write) -> "Form":
+        """The same, with this done to what stands there and to what is filled in."""
+        form = copy(self)
+        form._pieces = [tame(piece) for piece in self._pieces]
+        form._open = [(opening.tamed(tame), indexes) for opening, indexes in self._open]
+        return form
 
     def rewritten(self, literal: Write, field: Callable[[Opening], str]) -> str:
         """Left open in somebody else's way: what stands there, and what is to be filled in."""

@@ -102,9 +102,13 @@ class Mailing:
         """
         return self._signing is not None and self._signing[1].takes_long
 
-    def parts(self, reader: Reader, at: datetime) -> Parts:
-        """The same message in pieces. Raises AddressError as `message` does."""
-        return self._forms.filled(self._values(reader, at))
+    def parts(self, reader: Reader, at: datetime, forms: Forms | None = None) -> Parts:
+        """The same message in pieces, or of these forms. Raises AddressError as `message` does."""
+        return (forms or self._forms).filled(self._values(reader, at))
+
+    def cut(self, syntax: re.Pattern[str]) -> Forms:
+        """Forms for a provider that takes these signs for its own, wherever they stand."""
+        return self._forms.cut(syntax)
 
     def form_letter(self, syntax: Syntax) -> FormLetter:
         """The same for a provider that fills it itself: `entries` are what it needs for each

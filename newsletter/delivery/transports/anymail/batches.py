@@ -119,7 +119,10 @@ class Batches:
         except AnymailInvalidAddress as error:
             raise RefusedError(Fault.RECIPIENT, "address", str(error)) from error
         except AnymailAPIError as error:
-            raise self._trouble(error) from error
+            trouble = self._trouble(error)
+            if self._provider.knows_key and self._provider.knows_key in trouble.words:
+                return [Told() for _ in copies]
+            raise trouble from error
         except AnymailError as error:
             raise SendersFaultError(str(error)) from error
 

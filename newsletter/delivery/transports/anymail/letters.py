@@ -1,5 +1,6 @@
 """What a call says: one version to some readers, as a mail of Anymail's."""
 
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, Protocol
@@ -92,12 +93,15 @@ class Template(Merged):
 class Separate:
     """A wording for each, filled by us: in `bodies`, by address, for payloads of our own."""
 
-    def __init__(self, mailing: Mailing, manners: Manners) -> None:
+    def __init__(
+        self, mailing: Mailing, manners: Manners, syntax: re.Pattern[str] | None = None
+    ) -> None:
         self._mailing = mailing
         self._manners = manners
+        self._forms = mailing.cut(syntax) if syntax else None
 
     def copy(self, message: Message) -> Copy:
-        parts = self._mailing.parts(message.reader, timezone.now())
+        parts = self._mailing.parts(message.reader, timezone.now(), self._forms)
         return Copy(message, parts._replace(headers=self._manners.headers(parts.headers)))
 
     def mail(self, copies: Sequence[Copy]) -> EmailMultiAlternatives:

@@ -38,6 +38,8 @@ class Provider(NamedTuple):
     bytes: int = 0
     # Where the key goes that makes asking twice harmless; nothing if it knows none.
     put_key: Callable[[BasePayload, str], None] | None = None
+    # How it says that it knows the key, and has accepted what came with it.
+    knows_key: str | None = None
     prepare: Callable[[AnymailBaseBackend], None] = lambda backend: None
 
     def room(self, mailing: Mailing) -> int:
@@ -62,8 +64,14 @@ _SENDGRID = Syntax(_SENDGRID_TAG.replace("{}", "*"), re.compile(r"(?!)"))
 _SPARKPOST = Syntax("{{{*}}}", _BRACES)
 # "SES doesn't escape HTML content when rendering the HTML template", with two braces.
 _AMAZON = Syntax("{{*}}", _BRACES)
-# Brevo escapes all variables, in plain text too, unless told not to.
-_BREVO = Syntax("{% autoescape off %}{{ params.* }}{% endautoescape %}", _BRACES)
+# Brevo escapes all variables, in plain text too, unless told not to; and looks for its language
+# in values as well.
+_BREVO = Syntax(
+    "{% autoescape off %}{{ params.* }}{% endautoescape %}", _BRACES, re.compile(r"\{(?=[{%#])")
+)
+# What these two fill in without being asked.
+_POSTMARK = re.compile(r"\{\{(?=\{\s*pm:)")
+_MAILJET = re.compile(r"\[(?=\[)")
 
 _MAILGUNS = Manners(
     wishes=_UNCOUNTED | {"esp_extra": {"o:tracking": "no"}},
@@ -122,7 +130,10 @@ PROVIDERS = {
         1000, partial(Merged, syntax=_SPARKPOST, manners=_SPARKPOSTS), answers.sparkpost
     ),
     "Brevo": Provider(
-        1000, partial(Merged, syntax=_BREVO, manners=_BREVOS), put_key=_put_brevos_key
+        1000,
+        partial(Merged, syntax=_BREVO, manners=_BREVOS),
+        put_key=_put_brevos_key,
+        knows_key="duplicate_parameter",
     ),
     "Amazon SES": Provider(
         50,
@@ -132,14 +143,14 @@ PROVIDERS = {
     ),
     "Postmark": Provider(
         500,
-        partial(Separate, manners=_POSTMARKS),
+        partial(Separate, manners=_POSTMARKS, syntax=_POSTMARK),
         answers.postmark,
         payloads.postmark,
         bytes=50 * _MEGABYTE,
     ),
     "Mailjet": Provider(
         50,
-        partial(Separate, manners=_MAILJETS),
+        partial(Separate, manners=_MAILJETS, syntax=_MAILJET),
         answers.mailjet,
         payloads.mailjet,
         bytes=15 * _MEGABYTE,
