@@ -103,24 +103,27 @@ def resend(asked: Asked) -> list[Told]:
 
 
 def sparkpost(asked: Asked) -> list[Told]:
-    """One id for all, and how many were refused. Who they are can only be read out of its words,
-    where they name them; of the others an event tells."""
+    """One id for all, and how many addresses were none, but not which: of some the domain is told.
+    Where more readers have such a domain than were refused, all count as handed over: an event
+    says of those accepted what became of them."""
     results = asked.json.get("results", {})
     if "total_accepted_recipients" not in results:
         raise refused(asked.response)
-    errors = [_words(error) for error in results.get("rcpt_to_errors", [])]
-    if not results["total_accepted_recipients"]:
-        return [Told("422", " ".join(errors)) for _ in asked.mail.to]
-    return [_sparkposts(address, errors, results.get("id", "")) for address in asked.mail.to]
+    addresses: list[str] = asked.mail.to
+    words = " ".join(error.get("description", "") for error in results.get("rcpt_to_errors", []))
+    named = {address for address in addresses if _domain(address) in words}
+    count = results.get("total_rejected_recipients", 0)
+    if count == len(addresses):
+        named = set(addresses)
+    told = Told(provider_id=results.get("id", ""))
+    if count != len(named):
+        return [told for _ in addresses]
+    return [Told("422", words) if address in named else told for address in addresses]
 
 
-def _sparkposts(address: str, errors: list[str], provider_id: str) -> Told:
-    named = next((words for words in errors if address in words.lower().split()), "")
-    return Told("422", named) if named else Told(provider_id=provider_id)
-
-
-def _words(error: dict[str, Any]) -> str:
-    return " ".join(str(error.get(name, "")) for name in ("code", "message", "description"))
+def _domain(address: str) -> str:
+    """As it stands in an error."""
+    return f"'{address.rpartition('@')[2]}'"
 
 
 def amazon(asked: Asked) -> list[Told]:
