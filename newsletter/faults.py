@@ -167,7 +167,11 @@ _HTTP = [
     # Postmark: a token, a sender, a stream or an account that is not, or not yet, allowed to send.
     _rule("", r"422 (10|400|401|405|412|413|1235)\b", Fault.SENDER),
     _rule("", r"422 (100|429)\b", Fault.EVERYBODY),
-    _rule("", r"4\d\d\b.*(invalid|parsing|unauthorized) .?(from|sender)\b", Fault.SENDER),
+    _rule(
+        "",
+        r"4\d\d\b.*((invalid|parsing|unauthorized) .?(from|sender)\b|from parameter is not)",
+        Fault.SENDER,
+    ),
     # "Inactive" at Postmark may also be one who complained.
     _rule("", r"422 406\b", Fault.RECIPIENT),
     # Its twin is on its way, or was something else.

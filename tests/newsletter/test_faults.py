@@ -283,3 +283,35 @@ def test_an_answer_may_ask_for_rest(text, rest):
 )
 def test_some_deferrals_are_about_us(code, text, is_dislike):
     assert faults.is_dislike(code, text) is is_dislike
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "fault"),
+    [
+        ("429", "", Fault.EVERYBODY),
+        ("400", "ThrottlingException Rate exceeded", Fault.EVERYBODY),
+        ("400", "ACCOUNT_THROTTLED Maximum sending rate exceeded", Fault.EVERYBODY),
+        ("400", "AccountSuspendedException", Fault.SENDER),
+        ("400", "ACCOUNT_SENDING_PAUSED", Fault.SENDER),
+        ("400", "MAIL_FROM_DOMAIN_NOT_VERIFIED", Fault.SENDER),
+        ("400", "MESSAGE_REJECTED Email address is not verified.", Fault.SENDER),
+        ("400", "MESSAGE_REJECTED Sending suspended for this content", Fault.POLICY),
+        ("400", "TRANSIENT_FAILURE", Fault.PROVIDER),
+        ("400", "INVALID_PARAMETER Invalid address", Fault.RECIPIENT),
+        ("401", "", Fault.SENDER),
+        ("403 send-0008", "is not an authorized sender", Fault.SENDER),
+        ("409", "concurrent_idempotent_requests", Fault.UNKNOWN),
+        ("422 300", "Invalid 'From' address: 'x'.", Fault.SENDER),
+        ("422 300", "Invalid 'To' address: 'x'.", Fault.RECIPIENT),
+        ("422 405", "Not allowed to send", Fault.SENDER),
+        ("422 406", "Found inactive addresses", Fault.RECIPIENT),
+        ("400", "from parameter is not a valid address", Fault.SENDER),
+        ("502", "", Fault.UNKNOWN),
+        ("503", "", Fault.EVERYBODY),
+        ("500", "", Fault.PROVIDER),
+        ("422", "", Fault.RECIPIENT),
+        ("200", "not JSON", Fault.UNKNOWN),
+    ],
+)
+def test_whose_fault_a_providers_answer_is(code, text, fault):
+    assert faults.of_http(code, text) is fault

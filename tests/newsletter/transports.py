@@ -69,7 +69,9 @@ def wait_for(transports, count, seconds=10):
             if isinstance(item, Outcome):
                 account.outcomes.append(item)
             elif isinstance(item, TransportError):
-                assert not account.addresses(Fate.RETURNED), "the error comes first"
+                # Of several that hand over beside each other, each may have one.
+                first = not account.errors
+                assert not (first and account.addresses(Fate.RETURNED)), "the error comes first"
                 account.errors.append(item)
             else:
                 raise item

@@ -40,6 +40,11 @@ class _Postmark(anymail.backends.postmark.PostmarkPayload):  # type: ignore[misc
 
 
 class _Mailjet(anymail.backends.mailjet.MailjetPayload):  # type: ignore[misc]
+    def _burst_for_batch_send(self) -> None:
+        """Anymail does so at each merge_... again, and forgets what it had of a single reader."""
+        if any(len(message["To"]) > 1 for message in self.data["Messages"]):
+            super()._burst_for_batch_send()
+
     def serialize_data(self) -> str:
         del self.data["Globals"]["Subject"]
         for message in self.data["Messages"]:
