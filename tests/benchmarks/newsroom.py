@@ -120,6 +120,12 @@ class Newsroom:
         words = [*_PYTHON, "tests.benchmarks.costs", way, str(count)]
         return float(json.loads(output(words, self._mailing(sink)))["microseconds"])
 
+    def callers(self, way: str, backend: str, options: str, count: int) -> dict[str, float]:
+        """What tests.benchmarks.callers says of a way."""
+        words = [*_PYTHON, "tests.benchmarks.callers", way, backend, options, str(count)]
+        said: dict[str, float] = json.loads(output(words, self._environment, self.patience))
+        return said
+
     def bare_sender(
         self, sink: Sink | PostfixSink, connections: int, first: int, count: int
     ) -> contextlib.AbstractContextManager[Program]:

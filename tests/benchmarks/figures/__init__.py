@@ -10,6 +10,7 @@ from tests.benchmarks.figures import (
     fill,
     growth,
     latency,
+    providers,
     start,
     throughput,
 )
@@ -28,5 +29,6 @@ FIGURES: dict[str, Figure] = {
     "confirm": confirm.measure,
     "start": start.measure,
     "growth": growth.measure,
+    "providers": providers.measure,
     "faults": faults.measure,
 }
