@@ -44,8 +44,8 @@ WRITTEN_BY = {
 STRAY = (
     "{{ 7*7 }} {{x}} {{{ x }}} {% if x %} {# x #} %recipient.x% %recipient_email% %unsubscribe_url%"
     " [[var:x]] [[data:x]] [[UNSUB_LINK_EN]] *|X|* -x- {{params.x}} {{ unsubscribe }}"
-    " {{ contact.X }} {{var:x}} {{{ pm:unsubscribe }}} {{address.name}} {{end}} \\{{x}} {{{{x}}}} }}{{"
-    " 100% {"
+    " {{ contact.X }} {{var:x}} {{{ pm:unsubscribe }}} {{address.name}} {{end}} \\{{x}}"
+    " {{{{x}}}} }}{{ 100% {"
 )
 NAMES = ["", "Ann", 'Ann <b>&"{{x}}', "Zoë O’Neill", "%recipient.x% [[var:x]] {% x %} -x-"]
 LEAVE = re.compile(r"http://localhost:8000/u/(\w+)")
@@ -121,7 +121,7 @@ def test_everybody_gets_their_own_message_in_as_few_calls_as_can_be(crowd, brief
 def _is_right(message, parts, written_by_provider):
     assert message.subject.translate(JOINERS) == parts.subject
     assert message.text.translate(JOINERS).replace("\r\n", "\n") == parts.text
-    assert _canonical(message.html) == _canonical(parts.html)
+    assert message.html == parts.html or _canonical(message.html) == _canonical(parts.html)
     for name in parts.headers.keys() - written_by_provider:
         assert message.header(name) == parts.headers[name]
     whole = f"{message.text}{message.html}{message.headers}{message.metadata}"
@@ -175,7 +175,7 @@ def test_too_many_calls_make_everybody_wait_as_long_as_they_ask(crowd, fake):
 
     work()
 
-    resting = crowd.batches.filter(position=0, finished_at__isnull=True).earliest("due_at")
+    resting = crowd.batches.filter(finished_at__isnull=True).latest("due_at")
     assert (resting.due_at - timezone.now()).total_seconds() == pytest.approx(120, abs=10)
     bring_forward(crowd)
     work()

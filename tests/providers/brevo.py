@@ -11,6 +11,7 @@ language", "Disable auto-escaping and display double curly brackets") and what c
 - a version's subject, bodies and headers override those at the top, headers by name;
 - `idempotencyKey`, a UUID among the body's headers and not HTTP's, is known for 30 minutes; used
   again it is refused (400 duplicate_parameter), and nothing is sent;
+- HTML is required; headers that are not ASCII leave as raw UTF-8 (both Anymail's documentation);
 - Message-ID is Brevo's own; a List-Unsubscribe of its own is added where the sender gives none;
 - whatever is wrong refuses the whole call; who is on its block list is dropped without a word;
 - tracking is a setting of the account, off in this one: no call can say it.
@@ -142,8 +143,8 @@ def _check(version: _Fields, accounts: Accounts) -> None:
         raise _refused("missing_parameter", "sender is missing")
     if not version.get("subject"):
         raise _refused("missing_parameter", "subject is missing")
-    if not version.get("htmlContent") and not version.get("textContent"):
-        raise _refused("missing_parameter", "Either of htmlContent or textContent is required")
+    if not version.get("htmlContent"):
+        raise _refused("missing_parameter", "htmlContent is missing")
     to = version.get("to")
     if not to or len(to) > _MOST_RECIPIENTS:
         raise _refused("missing_parameter", "to is missing, or has too many")
@@ -168,7 +169,7 @@ def _messages(call: int, versions: list[_Fields], accounts: Accounts) -> Iterato
 def _headers(version: _Fields) -> dict[str, str]:
     mailbox = [named(to.get("name"), to["email"]) for to in version["to"]]
     given = {
-        name: value
+        name: value.encode().decode("latin-1")
         for name, value in (version.get("headers") or {}).items()
         if name.lower() not in {"idempotencykey", "message-id"}
     }

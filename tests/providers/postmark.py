@@ -14,7 +14,8 @@ By its API reference ("Email API", "Bulk Email", "API overview: error codes") an
 - Message-ID is Postmark's own unless X-PM-KeepID says otherwise;
 - a broadcast stream adds Postmark's own unsubscribe link and headers, unless they approved of the
   account's own way;
-- opens and links are counted as the server says, unless TrackOpens and TrackLinks say no.
+- links are counted as the server says, unless TrackLinks says no; opens where TrackOpens says yes,
+  which no message can forbid where the server counts them (this one does not).
 """
 
 import html
@@ -294,6 +295,6 @@ def _escaped(value: str) -> str:
 def _counted(page: str, message: _Fields) -> str:
     if message.get("TrackLinks", "HtmlAndText") in {"HtmlAndText", "HtmlOnly"}:
         page = with_clicks(page, _HOST)
-    if page and message.get("TrackOpens", True):
+    if page and message.get("TrackOpens"):
         page = with_opens(page, _HOST)
     return page

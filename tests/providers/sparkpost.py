@@ -14,7 +14,8 @@ By its API reference ("Transmissions", "Recipient lists", "Template language") a
 - addresses that are none are counted as rejected, in an answer of 200, and only some of them are
   described; who is suppressed is dropped without a word;
 - return_path has to be at a verified domain, and its local part is overwritten;
-- unless options.transactional says so, SparkPost adds a List-Unsubscribe of its own;
+- unless options.transactional says so, SparkPost's own List-Unsubscribe takes the place of ours
+  (Anymail's documentation: "attempts to provide a custom List-Unsubscribe header will not work");
 - opens and clicks are counted unless the options say no.
 """
 
@@ -228,11 +229,9 @@ def _headers(mail: _Fields, recipient: _Fields, known: _Fields) -> dict[str, str
     if content.get("reply_to"):
         headers["Reply-To"] = _filled(content["reply_to"], known, str)
     given = {n: _filled(v, known, str) for n, v in (content.get("headers") or {}).items()}
-    headers = merged(headers, given)
-    if not (mail.get("options") or {}).get("transactional"):
-        own = [headers.get("List-Unsubscribe"), "<mailto:unsubscribe@unsub.spmta.com>"]
-        headers["List-Unsubscribe"] = ", ".join(filter(None, own))
-    return headers
+    own = {"List-Unsubscribe": "<mailto:unsubscribe@unsub.spmta.com>"}
+    is_transactional = (mail.get("options") or {}).get("transactional")
+    return merged(headers, given, None if is_transactional else own)
 
 
 def _counted(page: str, options: _Fields) -> str:

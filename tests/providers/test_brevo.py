@@ -12,7 +12,7 @@ def brevo(fake, key="brevo-key", **fields):
     usual = {
         "sender": {"name": "The Post", "email": "news@harbour.example"},
         "subject": "News",
-        "textContent": "All of it",
+        "htmlContent": "All of it",
     }
     body = usual | fields
     return requests.post(
@@ -84,6 +84,7 @@ def test_values_are_evaluated_themselves(fake):
             "invalid_parameter",
         ),
         ({"messageVersions": [version("a@b.example")], "subject": ""}, 400, "missing_parameter"),
+        ({"to": [{"email": "a@b.example"}], "htmlContent": ""}, 400, "missing_parameter"),
         ({"to": [{"email": "a@b.example"}], "key": "wrong"}, 401, "unauthorized"),
         (
             {"to": [{"email": "a@b.example"}], "headers": {"idempotencyKey": "7"}},
@@ -119,3 +120,9 @@ def test_brevo_adds_an_unsubscribe_header_where_there_is_none(fake):
     first, second = fake.received
     assert "mailin" in first.headers["List-Unsubscribe"]
     assert second.headers["List-Unsubscribe"] == own["List-Unsubscribe"]
+
+
+def test_headers_that_are_not_ascii_leave_as_they_are(fake):
+    brevo(fake, to=[{"email": "ann@example.com"}], headers={"List-Id": "Désk <a.example>"})
+
+    assert fake.received[0].headers["List-Id"].encode("latin-1").decode() == "Désk <a.example>"

@@ -26,6 +26,7 @@ def test_it_answers_as_the_provider_does_and_counts(name, settings):
         settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": api.options(url)}}
         to = ["ann@example.com", "bob@example.com"]
         mail = AnymailMessage("News", 'All "to" of it', "news@harbour.example", to)
+        mail.attach_alternative('<p>All "to" of it</p>', "text/html")
         mail.merge_metadata = {address: {"subscriber": address} for address in to}
 
         with mailers["default"] as sending:

@@ -48,6 +48,7 @@ def send(fake, settings):
             to=["Ann <ann@example.com>", "bob@example.com"],
             **{"subject": "News", "body": "All of it"} | fields,
         )
+        mail.attach_alternative("<p>All of it</p>", "text/html")
         with mailers["default"] as backend:
             backend.send_messages([mail])
         return mail.anymail_status

@@ -25,7 +25,12 @@ def test_postmark_says_of_each_message_what_became_of_it(fake):
         fake,
         "email/batch",
         [
-            letter("ann@example.com", HtmlBody="{{name}}", Metadata={"campaign": "7"}),
+            letter(
+                "ann@example.com",
+                HtmlBody="{{name}}",
+                Metadata={"campaign": "7"},
+                TrackOpens=True,
+            ),
             letter("Bob <bob@example.com>"),
             letter("cyd"),
             letter("dan@example.com", Metadata={"campaign": "7" * 81}),
