@@ -30,8 +30,12 @@ CALLS = {
 }
 # Those that know a call again by its key.
 WITH_KEYS = {"brevo", "resend"}
-# Whom the call itself tells that a reader bounced earlier; the others say so by an event.
+# Whose answer tells that a reader bounced earlier; the others say so by an event.
 TELLS_OF_INACTIVE = {"postmark"}
+# Who only counts how many addresses of a call are none.
+COUNTS_INVALID = {"sparkpost"}
+# Who never says how long to wait.
+SAYS_NO_REST = {"amazon-ses"}
 # Headers of ours that a provider writes itself, or does not let us write.
 WRITTEN_BY = {
     "amazon-ses": {"Message-ID"},
@@ -52,7 +56,7 @@ LEAVE = re.compile(r"http://localhost:8000/u/(\w+)")
 ADDRESS = re.compile(r"reader\d+@example\.org")
 ENTITY = re.compile(r"&(?:#\d+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);")
 # Between braces that somebody would take for syntax, and that nobody sees.
-JOINERS = str.maketrans("", "", "\u2060\u200b")
+JOINER = "\u2060"
 
 pytestmark = pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
 
@@ -119,9 +123,9 @@ def test_everybody_gets_their_own_message_in_as_few_calls_as_can_be(crowd, brief
 
 
 def _is_right(message, parts, written_by_provider):
-    assert message.subject.translate(JOINERS) == parts.subject
-    assert message.text.translate(JOINERS).replace("\r\n", "\n") == parts.text
-    assert message.html == parts.html or _canonical(message.html) == _canonical(parts.html)
+    assert message.subject.replace(JOINER, "") == parts.subject
+    assert message.text.replace(JOINER, "").replace("\r\n", "\n") == parts.text
+    assert _canonical(message.html) == _canonical(parts.html)
     for name in parts.headers.keys() - written_by_provider:
         assert message.header(name) == parts.headers[name]
     whole = f"{message.text}{message.html}{message.headers}{message.metadata}"
@@ -130,12 +134,11 @@ def _is_right(message, parts, written_by_provider):
 
 def _canonical(page):
     """With everything that needs no entity as itself, so that what differs reads differently."""
-    return ENTITY.sub(_character, page.translate(JOINERS)).replace("\r\n", "\n")
+    return ENTITY.sub(_character, page.replace(JOINER, "")).replace("\r\n", "\n")
 
 
 def _character(entity):
-    character = html.unescape(entity[0])
-    return html.escape(character)
+    return html.escape(html.unescape(entity[0]))
 
 
 def _tokens(message):
@@ -161,22 +164,25 @@ def test_nobody_is_lost_and_nobody_gets_two_whatever_they_answer(crowd, fake, na
     unknown = set() if name in WITH_KEYS else cut_off
     assert by_status.pop("uncertain", set()) == unknown
     assert cut_off
-    failed = {"reader20@example.org"}
+    failed = set() if name in COUNTS_INVALID else {"reader20@example.org"}
     failed |= {"reader30@example.org"} if name in TELLS_OF_INACTIVE else set()
-    assert by_status.pop("failed") == failed
+    assert by_status.pop("failed", set()) == failed
     assert len(by_status.pop("sent")) == READERS - len(unknown) - len(failed)
     assert by_status == {}
     addresses = [message.address for message in fake.received]
     assert len(addresses) == len(set(addresses)) == READERS - 2
 
 
-def test_too_many_calls_make_everybody_wait_as_long_as_they_ask(crowd, fake):
-    fake.next(*[Status(429, retry_after=120)] * 2)
+def test_too_many_calls_make_everybody_wait_as_long_as_they_ask(crowd, fake, name):
+    asked = None if name in SAYS_NO_REST else 120
+    fake.next(*[Status(429, asked)] * 2)
 
     work()
 
     resting = crowd.batches.filter(finished_at__isnull=True).latest("due_at")
-    assert (resting.due_at - timezone.now()).total_seconds() == pytest.approx(120, abs=10)
+    rest = (resting.due_at - timezone.now()).total_seconds()
+    assert rest == pytest.approx(asked or 5, abs=10)
+    assert rest > 0
     bring_forward(crowd)
     work()
     assert crowd.finish()

@@ -17,7 +17,6 @@ By its API reference (SendBulkEmail, BulkEmailEntry, MessageHeader, Template) an
 import base64
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
@@ -26,6 +25,7 @@ from typing import Any
 
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
 from tests.providers.fields import bare, mailboxes, merged
+from tests.providers.identifiers import new_id
 
 _MOST_ENTRIES = 50
 _MOST_BYTES = 1024 * 1024
@@ -94,7 +94,7 @@ def _bad(words: str) -> RefusedError:
 
 
 def _id() -> str:
-    return f"0102{uuid.uuid4().hex}-{uuid.uuid4()}-000000"
+    return f"0102{new_id()}-{new_id()}-000000"
 
 
 def _succeeded() -> _Fields:

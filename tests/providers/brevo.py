@@ -34,6 +34,7 @@ from tests.providers.conversation import (
     Taken,
 )
 from tests.providers.fields import merged, named
+from tests.providers.identifiers import new_id
 
 _MOST_VERSIONS = 1000
 _MOST_RECIPIENTS = 99
@@ -109,7 +110,7 @@ def _refused(code: str, words: str, status: int = 400) -> RefusedError:
 
 
 def _accepted(mail: _Fields, readers: int) -> Answer:
-    ids = [f"<{uuid.uuid4()}@smtp-relay.mailin.fr>" for _ in range(readers)]
+    ids = [f"<{new_id()}@smtp-relay.mailin.fr>" for _ in range(readers)]
     if "messageVersions" in mail:
         return Answer(201, {"messageIds": ids})
     return Answer(201, {"messageId": ids[0]})
@@ -176,7 +177,7 @@ def _headers(version: _Fields) -> dict[str, str]:
     usual = {
         "From": named(version["sender"].get("name"), version["sender"]["email"]),
         "To": ", ".join(mailbox),
-        "Message-ID": f"<{uuid.uuid4()}@smtp-relay.mailin.fr>",
+        "Message-ID": f"<{new_id()}@smtp-relay.mailin.fr>",
         "List-Unsubscribe": f"<{_UNSUBSCRIBE}>",
     }
     if reply := version.get("replyTo"):

@@ -17,13 +17,13 @@ of its errors that its customers collect:
 import base64
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import Any
 
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
 from tests.providers.fields import bare
+from tests.providers.identifiers import new_id
 from tests.providers.rewriting import with_clicks, with_opens
 
 _MOST_READERS = 1000
@@ -79,7 +79,7 @@ def _refused(words: str) -> RefusedError:
 
 
 def _queued(domain: str) -> Answer:
-    return Answer(200, {"id": f"<{uuid.uuid4().hex}@{domain}>", "message": "Queued. Thank you."})
+    return Answer(200, {"id": f"<{new_id()}@{domain}>", "message": "Queued. Thank you."})
 
 
 def _form(call: Call) -> dict[str, list[str]]:

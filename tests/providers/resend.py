@@ -14,7 +14,6 @@ It sends through Amazon's SES, which overwrites Message-ID and Date.
 """
 
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +27,7 @@ from tests.providers.conversation import (
     Taken,
 )
 from tests.providers.fields import bare
+from tests.providers.identifiers import new_id
 
 _MOST_EMAILS = 100
 _MOST_RECIPIENTS = 50
@@ -60,7 +60,7 @@ class Resend:
     def count(self, call: Call) -> Taken:
         readers = call.body.count(b'"to"')
         if call.path == "/emails":
-            return Taken(Answer(200, {"id": str(uuid.uuid4())}), readers)
+            return Taken(Answer(200, {"id": new_id()}), readers)
         return Taken(Answer(200, {"data": [_id() for _ in range(readers)]}), readers)
 
     def trouble(self, status: int) -> Answer:
@@ -107,7 +107,7 @@ def _refused(status: int, name: str, words: str) -> RefusedError:
 
 
 def _id() -> dict[str, str]:
-    return {"id": str(uuid.uuid4())}
+    return {"id": new_id()}
 
 
 def _repeated(call: Call, body: bytes, answer: Answer) -> Taken:
@@ -167,7 +167,7 @@ def _message(call: int, email: _Fields, address: str) -> Received:
     usual = {
         "From": email["from"],
         "To": ", ".join(_list(email["to"])),
-        "Message-ID": f"<{uuid.uuid4()}@email.amazonses.com>",
+        "Message-ID": f"<{new_id()}@email.amazonses.com>",
     }
     if email.get("reply_to"):
         usual["Reply-To"] = ", ".join(_list(email["reply_to"]))

@@ -14,13 +14,13 @@ By its API reference ("Mail Send", "Errors", "Personalizations", "Substitutions"
 """
 
 import re
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
 from tests.providers.fields import merged, named
+from tests.providers.identifiers import new_id
 from tests.providers.rewriting import with_clicks, with_opens
 
 _MOST_READERS = 1000
@@ -73,7 +73,7 @@ def _refused(words: str, field: str | None = None, status: int = 400) -> Refused
 
 
 def _accepted() -> Answer:
-    return Answer(202, "", {"X-Message-Id": uuid.uuid4().hex[:22]})
+    return Answer(202, "", {"X-Message-Id": new_id()})
 
 
 def _readers(people: list[_Fields]) -> int:
@@ -174,7 +174,7 @@ def _headers(mail: _Fields, person: _Fields) -> dict[str, str]:
     headers = {
         "From": _mailbox(mail["from"]),
         "To": ", ".join(_mailbox(to) for to in person["to"]),
-        "Message-ID": f"<{uuid.uuid4()}@geopod-ismtpd-1>",
+        "Message-ID": f"<{new_id()}@geopod-ismtpd-1>",
     }
     if replies := mail.get("reply_to_list") or [mail[n] for n in ["reply_to"] if n in mail]:
         headers["Reply-To"] = ", ".join(_mailbox(reply) for reply in replies)
