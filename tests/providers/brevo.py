@@ -22,7 +22,8 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from tests.providers.conversation import (
     Accounts,
@@ -191,27 +192,45 @@ def _metadata(version: _Fields) -> dict[str, str]:
     return {name: str(value) for name, value in json.loads(told).items()}
 
 
-def _filled(template: str, params: _Fields, *, escapes: bool = True, is_value: bool = False) -> str:
-    def piece(found: re.Match[str]) -> str:
+class _Expression(NamedTuple):
+    name: str
+    filters: tuple[str, ...]
+    is_escaped: bool
+
+
+def _filled(template: str, params: _Fields) -> str:
+    pieces = _pieces(template)
+    return "".join(p if isinstance(p, str) else _value(p, params) for p in pieces)
+
+
+@lru_cache(maxsize=64)
+def _pieces(template: str, *, escapes: bool = True) -> list[str | _Expression]:
+    pieces: list[str | _Expression] = []
+    end = 0
+    for found in _BLOCKS.finditer(template):
         verbatim, unescaped, expression = found.groups()
-        if verbatim is not None:
-            return verbatim
+        pieces.append(template[end : found.start()] + (verbatim or ""))
         if unescaped is not None:
-            return _filled(unescaped, params, escapes=False, is_value=is_value)
-        if expression is None or is_value:
-            return ""
-        return _value(expression, params, escapes=escapes)
+            pieces += _pieces(unescaped, escapes=False)
+        if expression is not None:
+            name, *filters = (part.strip() for part in expression.split("|"))
+            pieces.append(_Expression(name, tuple(filters), escapes and "safe" not in filters))
+        end = found.end()
+    return [*pieces, template[end:]]
 
-    return _BLOCKS.sub(piece, template)
 
-
-def _value(expression: str, params: _Fields, *, escapes: bool) -> str:
-    name, *filters = (part.strip() for part in expression.split("|"))
+def _value(expression: _Expression, params: _Fields) -> str:
+    name, filters, is_escaped = expression
     if name in {"unsubscribe", "mirror"}:
         return _UNSUBSCRIBE
     given = str(params.get(name.removeprefix("params."), "")) if name.startswith("params.") else ""
-    value = _filled(given, {}, is_value=True)
+    value = _evaluated(given) if "{" in given else given
     for word in filters:
         if word.startswith("default:") and not value:
             value = word.removeprefix("default:").strip("'\"")
-    return html.escape(value) if escapes and "safe" not in filters else value
+    return html.escape(value) if is_escaped else value
+
+
+def _evaluated(value: str) -> str:
+    """What is in a value can refer to nothing."""
+    return "".join(piece for piece in _pieces(value) if isinstance(piece, str))
