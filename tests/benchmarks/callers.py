@@ -1,4 +1,5 @@
-"""A campaign by a provider's API, in one process, as JSON: how many readers and how many seconds.
+"""A campaign by a provider's API, in one process, as JSON: how many readers, and how many
+seconds of the clock and of CPU.
 
 `python -m tests.benchmarks.callers WAY BACKEND OPTIONS COUNT`, with a mailer's BACKEND and its
 OPTIONS as JSON. Ways:
@@ -64,5 +65,7 @@ _WAYS: dict[str, Callable[[int], tuple[int, float]]] = {"engine": engine, "alone
 if __name__ == "__main__":
     way, backend, options, count = islice(sys.argv, 1, 5)
     settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": json.loads(options)}}
+    cpu = time.process_time()
     readers, seconds = _WAYS[way](int(count))
-    print(json.dumps({"readers": readers, "seconds": seconds}))
+    cpu = time.process_time() - cpu
+    print(json.dumps({"readers": readers, "seconds": seconds, "cpu_seconds": cpu}))

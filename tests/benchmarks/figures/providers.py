@@ -30,6 +30,7 @@ _LIMITS = {
 
 class _Sent(NamedTuple):
     per_second: float
+    cpu_microseconds: float
     calls: int
 
 
@@ -42,7 +43,10 @@ def measure(bench: Workbench) -> Iterator[Row]:
         for _run in range(bench.runs):
             baseline = _sent(newsroom, name, "alone", _ALONE)
             run = _sent(newsroom, name, "engine", newsroom.readers)
-            say(f"  {name}: {run.per_second:,.0f}/s in {run.calls} calls")
+            say(
+                f"  {name}: {run.per_second:,.0f}/s in {run.calls} calls,"
+                f" {run.cpu_microseconds:.0f} µs of CPU each, with planning"
+            )
             pairs.append((baseline.per_second, run.per_second))
             calls.append(run.calls)
         fewest = -(-newsroom.readers // limit)
@@ -60,4 +64,5 @@ def _sent(newsroom: Newsroom, name: str, way: str, readers: int) -> _Sent:
             counted = json.load(answer)
     if not said["readers"] == counted["readers"] == readers:
         raise FailedError(f"{name}: {counted['readers']} of {said['readers']} readers arrived.")
-    return _Sent(readers / said["seconds"], counted["calls"])
+    cpu_microseconds = said["cpu_seconds"] / readers * 1e6
+    return _Sent(readers / said["seconds"], cpu_microseconds, counted["calls"])

@@ -82,12 +82,22 @@ class Template(Merged):
     """The same for Amazon, who takes a wording to be filled as a template that travels along."""
 
     def mail(self, copies: Sequence[Copy]) -> EmailMultiAlternatives:
-        _subject, text, html, *_ = self._parts
-        content = {"Subject": self._parts.subject, "Text": text, "Html": html}
-        template = {"TemplateContent": content, "TemplateData": "{}"}
+        mail = self._addressed(copies)
+        # Said once, not for each reader: the template's headers are everybody's.
+        headers = mail.extra_headers
+        mail.extra_headers = {name: headers.pop(name) for name in [_REPLY_TO] if name in headers}
+        template = {
+            "TemplateContent": {
+                "Subject": self._parts.subject,
+                "Text": self._parts.text,
+                "Html": self._parts.html,
+            },
+            "TemplateData": "{}",
+            "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
+        }
         # With an id Anymail chooses the call for templates; what we add takes its place.
         extra = {"DefaultContent": {"Template": template}}
-        return _with(self._addressed(copies), template_id="-", esp_extra=extra)
+        return _with(mail, template_id="-", esp_extra=extra)
 
 
 class Separate:
