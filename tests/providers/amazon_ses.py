@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import parseaddr
 from typing import Any
 
 from tests.providers.conversation import Accounts, Answer, Call, Received, RefusedError, Taken
-from tests.providers.fields import bare, mailboxes, merged
+from tests.providers.fields import bare, mailboxes, merged, named
 from tests.providers.identifiers import new_id
 
 _MOST_ENTRIES = 50
@@ -189,7 +190,8 @@ def _listed(headers: list[_Fields] | None) -> dict[str, str]:
 
 
 def _decoded(mailbox: str) -> str:
-    return str(make_header(decode_header(mailbox)))
+    name, address = parseaddr(mailbox)
+    return named(str(make_header(decode_header(name))), address)
 
 
 def _metadata(headers: dict[str, str]) -> dict[str, str]:

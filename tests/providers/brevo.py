@@ -11,7 +11,8 @@ language", "Disable auto-escaping and display double curly brackets") and what c
 - a version's subject, bodies and headers override those at the top, headers by name;
 - `idempotencyKey`, a UUID among the body's headers and not HTTP's, is known for 30 minutes; used
   again it is refused (400 duplicate_parameter), and nothing is sent;
-- HTML is required; headers that are not ASCII leave as raw UTF-8 (both Anymail's documentation);
+- HTML is required; headers that are not ASCII leave as raw UTF-8, names are lost where there is a
+  comma in them besides (Anymail's documentation);
 - Message-ID is Brevo's own; a List-Unsubscribe of its own is added where the sender gives none;
 - whatever is wrong refuses the whole call; who is on its block list is dropped without a word;
 - tracking is a setting of the account, off in this one: no call can say it.
@@ -22,6 +23,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from email.header import decode_header, make_header
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -47,6 +49,7 @@ _BLOCKS = re.compile(
     r"|\{\{\s*([^{}]*?)\s*\}\}|\{%.*?%\}|\{#.*?#\}",
     re.DOTALL,
 )
+_SPECIALS = re.compile(r'[,;:<>()@"\[\]\\.]')
 _UNSUBSCRIBE = "https://r.mailin.fr/unsubscribe"
 
 _Fields = dict[str, Any]
@@ -169,21 +172,29 @@ def _messages(call: int, versions: list[_Fields], accounts: Accounts) -> Iterato
 
 
 def _headers(version: _Fields) -> dict[str, str]:
-    mailbox = [named(to.get("name"), to["email"]) for to in version["to"]]
+    mailboxes = [_mailbox(to) for to in version["to"]]
     given = {
         name: value.encode().decode("latin-1")
         for name, value in (version.get("headers") or {}).items()
         if name.lower() not in {"idempotencykey", "message-id"}
     }
     usual = {
-        "From": named(version["sender"].get("name"), version["sender"]["email"]),
-        "To": ", ".join(mailbox),
+        "From": _mailbox(version["sender"]),
+        "To": ", ".join(mailboxes),
         "Message-ID": f"<{new_id()}@smtp-relay.mailin.fr>",
         "List-Unsubscribe": f"<{_UNSUBSCRIBE}>",
     }
     if reply := version.get("replyTo"):
         usual["Reply-To"] = named(reply.get("name"), reply["email"])
     return merged(usual, given)
+
+
+def _mailbox(address: dict[str, str]) -> str:
+    """A name with letters beyond ASCII and a comma or the like is lost, unless it is encoded."""
+    name = address.get("name") or ""
+    if not name.isascii() and _SPECIALS.search(name):
+        name = ""
+    return named(str(make_header(decode_header(name))), address["email"])
 
 
 def _metadata(version: _Fields) -> dict[str, str]:

@@ -53,7 +53,7 @@ def test_values_are_filled_in_as_they_are(fake, send):
     ann = fake.received[0]
     assert ann.html == "<b>{{x}}"
     assert ann.metadata == {"subscriber": "1"}
-    assert ann.headers["From"] == "Désk <n@harbour.example>"
+    assert ann.headers["From"] == '"Désk" <n@harbour.example>'
     assert ann.headers["To"] == "ann@example.com"
     assert "amazonses" in ann.headers["Message-ID"]
 

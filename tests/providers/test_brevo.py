@@ -126,3 +126,19 @@ def test_headers_that_are_not_ascii_leave_as_they_are(fake):
     brevo(fake, to=[{"email": "ann@example.com"}], headers={"List-Id": "Désk <a.example>"})
 
     assert fake.received[0].headers["List-Id"].encode("latin-1").decode() == "Désk <a.example>"
+
+
+@pytest.mark.parametrize(
+    ("name", "arrives"),
+    [
+        ("Désk", '"Désk" <n@harbour.example>'),
+        ("Désk, Harbour", "n@harbour.example"),
+        ("=?utf-8?q?D=C3=A9sk=2C_Harbour?=", '"Désk, Harbour" <n@harbour.example>'),
+    ],
+)
+def test_a_name_with_letters_and_commas_has_to_be_encoded(fake, name, arrives):
+    sender = {"name": name, "email": "n@harbour.example"}
+
+    brevo(fake, to=[{"email": "ann@example.com"}], sender=sender)
+
+    assert fake.received[0].headers["From"] == arrives
