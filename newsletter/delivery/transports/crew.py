@@ -20,9 +20,10 @@ class Line(Protocol):
         """How many readers of this mailing one call takes."""
         ...
 
-    def call(self, messages: list[Message]) -> Iterable[Outcome]:
+    def call(self, messages: list[Message], is_ours: Callable[[], bool]) -> Iterable[Outcome]:
         """An outcome for each message, in any order; all of one mailing, as many as there is room.
 
+        `is_ours` is true when it begins, and asked again before whatever it says after that.
         Raises TransportError when it can go on with none of the rest; whatever has no outcome
         then was not handed over.
         """
@@ -80,7 +81,7 @@ class Crew:
         outcomes: list[Outcome] = []
         if call.round == self._round and call.is_ours():
             try:
-                outcomes.extend(line.call(call.messages))
+                outcomes.extend(line.call(call.messages, call.is_ours))
             except TransportError as error:
                 self._round += 1
                 self._outbox.put(error)

@@ -1,8 +1,8 @@
 """What providers say became of each reader of a call that they accepted."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import requests
 from anymail.backends.base import AnymailBaseBackend, BasePayload
 from django.core.mail import EmailMultiAlternatives
 
@@ -30,21 +30,24 @@ class Asked(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """Raises RefusedError if it cannot be read: it may have been accepted all the same."""
-        try:
-            return self.response.json()
-        except requests.JSONDecodeError:
-            raise self._unread from None
-
-    @property
-    def _unread(self) -> RefusedError:
-        words = " ".join(self.response.text.split())
-        return RefusedError(Fault.UNKNOWN, str(self.response.status_code), words)
+        return self.response.json()
 
     def of_each(self, told: list[Told]) -> list[Told]:
+        """Raises ValueError if it cannot be of each."""
         if len(told) != len(self.mail.to):
-            raise self._unread
+            raise ValueError(f"{len(told)} answers for {len(self.mail.to)} readers")
         return told
+
+
+def read(reading: Callable[[Asked], list[Told]], asked: Asked) -> list[Told]:
+    """Raises RefusedError if the call was not accepted after all, or if its answer is none of
+    those that we know: then nobody can say."""
+    try:
+        return reading(asked)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        words = " ".join(str(getattr(asked.response, "text", asked.response)).split())
+        status = getattr(asked.response, "status_code", 200)
+        raise RefusedError(Fault.UNKNOWN, str(status), words) from None
 
 
 def as_anymail_reads_it(asked: Asked) -> list[Told]:
@@ -94,7 +97,7 @@ def resend(asked: Asked) -> list[Told]:
     """The ids of those accepted in their order, and who was refused by their place."""
     answer = asked.json
     errors = {error["index"]: error.get("message", "") for error in answer.get("errors") or []}
-    ids = iter(one["id"] for one in answer.get("data") or [])
+    ids = iter([one["id"] for one in answer["data"]])
     places = range(len(asked.mail.to))
     return [
         Told("422", errors[place]) if place in errors else Told(provider_id=next(ids, ""))
@@ -128,10 +131,7 @@ def _domain(address: str) -> str:
 
 def amazon(asked: Asked) -> list[Told]:
     """One result for each."""
-    results = asked.response.get("BulkEmailEntryResults", [])
-    if len(results) != len(asked.mail.to):
-        raise RefusedError(Fault.UNKNOWN, "200", f"{len(results)} results")
-    return [_amazons(result) for result in results]
+    return asked.of_each([_amazons(result) for result in asked.response["BulkEmailEntryResults"]])
 
 
 def _amazons(result: dict[str, Any]) -> Told:

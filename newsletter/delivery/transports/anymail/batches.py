@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import batched
 
@@ -22,7 +22,7 @@ from newsletter.delivery.outcomes import (
     unwritable,
 )
 from newsletter.delivery.transports.anymail import troubles
-from newsletter.delivery.transports.anymail.answers import Asked, Told
+from newsletter.delivery.transports.anymail.answers import Asked, Told, read
 from newsletter.delivery.transports.anymail.letters import Copy, Letter
 from newsletter.delivery.transports.anymail.providers import Provider
 from newsletter.delivery.transports.anymail.troubles import RefusedError
@@ -48,7 +48,7 @@ class Batches:
     def room(self, mailing: Mailing) -> int:
         return self._provider.room(mailing)
 
-    def call(self, messages: list[Message]) -> Iterator[Outcome]:
+    def call(self, messages: list[Message], is_ours: Callable[[], bool]) -> Iterator[Outcome]:
         self._backend.open()
         self._take_up(messages[0].mailing)
         copies = []
@@ -58,7 +58,7 @@ class Batches:
             except Exception as error:  # One bad row must not stop those behind it.
                 yield unwritable(message.reader, error)
         if copies:
-            yield from self._handed_over(copies)
+            yield from self._handed_over(copies, is_ours)
 
     def close(self) -> None:
         self._backend.close()
@@ -68,16 +68,18 @@ class Batches:
             self._letter = self._provider.letter(mailing)
             self._mailing = mailing
 
-    def _handed_over(self, copies: Sequence[Copy]) -> Iterator[Outcome]:
+    def _handed_over(
+        self, copies: Sequence[Copy], is_ours: Callable[[], bool]
+    ) -> Iterator[Outcome]:
         """Where a call is refused for the sake of one of its readers, some providers do not say
         of whom: its halves are asked for, until it is clear. All that were refused were not sent.
         """
         left = deque([copies])
         refused: list[Outcome] = []
-        while left:
+        while left and is_ours():
             part = left.popleft()
             try:
-                told = self._asked(part)
+                told = self._asked(part, is_ours)
             except RefusedError as error:
                 if error.is_about_readers and len(part) > 1:
                     left.extendleft(reversed(_halves(part)))
@@ -91,22 +93,22 @@ class Batches:
                 yield from _outcomes(part, told)
         yield from refused
 
-    def _asked(self, copies: Sequence[Copy]) -> list[Told]:
+    def _asked(self, copies: Sequence[Copy], is_ours: Callable[[], bool]) -> list[Told]:
+        """Asked again with the same key where no answer came: it counts as the same call.
+
+        Only a success makes clear then what became of the first: whatever else they say, it may
+        have gone out.
+        """
         try:
             return self._ask(copies)
         except RefusedError as error:
-            if error.fault is Fault.UNKNOWN and self._provider.put_key:
-                return self._asked_again(copies, error)
+            pauses = _PAUSES if error.fault is Fault.UNKNOWN and self._provider.put_key else ()
+            for pause in pauses:
+                time.sleep(pause)
+                with suppress(RefusedError):
+                    if is_ours():
+                        return self._ask(copies)
             raise
-
-    def _asked_again(self, copies: Sequence[Copy], unknown: RefusedError) -> list[Told]:
-        """With the same key it counts as the same call. Only a success makes clear what became
-        of the first: whatever else they say then, it may have gone out."""
-        for pause in _PAUSES:
-            time.sleep(pause)
-            with suppress(RefusedError):
-                return self._ask(copies)
-        raise unknown
 
     def _ask(self, copies: Sequence[Copy]) -> list[Told]:
         mail = self._letter.mail(copies)
@@ -115,7 +117,7 @@ class Batches:
             if self._provider.put_key:
                 self._provider.put_key(payload, _key(copies))
             response = self._backend.post_to_esp(payload, mail)
-            return self._provider.read(Asked(self._backend, payload, mail, response))
+            return read(self._provider.read, Asked(self._backend, payload, mail, response))
         except AnymailInvalidAddress as error:
             raise RefusedError(Fault.RECIPIENT, "address", str(error)) from error
         except AnymailAPIError as error:

@@ -1,6 +1,6 @@
 """A provider that takes one message at a time: every one that Anymail knows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from anymail.backends.base import AnymailBaseBackend
@@ -35,10 +35,10 @@ class OneByOne:
     def room(self, _mailing: Mailing) -> int:
         return 1
 
-    def call(self, messages: list[Message]) -> Iterator[Outcome]:
+    def call(self, messages: list[Message], _is_ours: Callable[[], bool]) -> Iterator[Outcome]:
         self._backend.open()
-        for message in messages:
-            yield self._hand_over(message)
+        (message,) = messages
+        yield self._hand_over(message)
 
     def close(self) -> None:
         self._backend.close()
