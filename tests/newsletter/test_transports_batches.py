@@ -173,6 +173,13 @@ def test_calls_are_filled_past_those_who_may_not_be_mailed(campaign, briefing, f
     assert len(fake.calls) == -(-190 // LIMITS[name])
 
 
+@only("sparkpost")
+def test_sparkpost_is_asked_for_no_way_out_of_its_own(campaign, fake):
+    hand_over(messages(campaign, 1))
+
+    assert fake.calls[0].json["options"]["transactional"] is True
+
+
 @only("sendgrid")
 def test_no_text_can_be_a_field_at_sendgrid(campaign, fake):
     hand_over(messages(campaign, 1))
