@@ -193,8 +193,9 @@ _SLOWED = re.compile(
 )
 # Asked to sign in, a key that is not known, an account that is closed: by whatever message.
 _LOCKED_OUT = re.compile(
-    r"53[0458]\b|401\b|\d+ (AccountSuspended|SendingPaused|InvalidClientTokenId"
-    r"|SignatureDoesNotMatch|UnrecognizedClient)",
+    r"53[0458]\b|401\b|403\b.*api[ _-]?key|422 (10|405|412|413)\b"
+    r"|\d+ (AccountSuspended|SendingPaused|InvalidClientTokenId|SignatureDoesNotMatch"
+    r"|UnrecognizedClient|ACCOUNT_SUSPENDED|ACCOUNT_SENDING_PAUSED)",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"[^\s<>]*@[^\s<>]*")

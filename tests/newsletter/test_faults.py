@@ -315,3 +315,21 @@ def test_some_deferrals_are_about_us(code, text, is_dislike):
 )
 def test_whose_fault_a_providers_answer_is(code, text, fault):
     assert faults.of_http(code, text) is fault
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_lockout"),
+    [
+        ("401", "Forbidden", True),
+        ("403", "API key is invalid", True),
+        ("403 send-0008", "is not an authorized sender", False),
+        ("422 10", "No Account or Server API tokens were supplied", True),
+        ("422 405", "Not allowed to send", True),
+        ("422 400", "The 'From' address is no sender signature", False),
+        ("400", "ACCOUNT_SENDING_PAUSED", True),
+        ("400", "MAIL_FROM_DOMAIN_NOT_VERIFIED", False),
+    ],
+)
+def test_another_mailer_may_do_where_an_account_is_closed(code, text, is_lockout):
+    assert faults.of_http(code, text) is Fault.SENDER
+    assert faults.is_lockout(code, text) is is_lockout

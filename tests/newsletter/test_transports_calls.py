@@ -5,7 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from newsletter.delivery.outcomes import Fate, SendersFaultError, UnreachableError
+from newsletter.delivery.outcomes import (
+    BusyError,
+    Fate,
+    LockedOutError,
+    SendersFaultError,
+    UnreachableError,
+)
 from newsletter.delivery.transports import Transports
 from newsletter.delivery.transports.anymail import batches
 from newsletter.models import Campaign
@@ -99,7 +105,7 @@ def test_too_many_calls_return_all_that_were_not_made(campaign, fake, name):
     account = hand_over(messages(campaign, 2 * LIMITS[name]))
 
     assert account.fates() == {Fate.RETURNED: 2 * LIMITS[name]}
-    assert {type(error) for error in account.errors} == {UnreachableError}
+    assert {type(error) for error in account.errors} == {BusyError}
     if name != "amazon-ses":
         assert account.errors[0].rest == timedelta(seconds=90)
     assert fake.received == []
@@ -125,7 +131,9 @@ def test_a_key_that_is_refused_is_our_fault(campaign, fake, status):
 
     account = hand_over(messages(campaign, 3))
 
-    assert [type(error) for error in account.errors] == [SendersFaultError]
+    (error,) = account.errors
+    assert isinstance(error, SendersFaultError)
+    assert isinstance(error, LockedOutError) or status == 403
     assert account.fates() == {Fate.RETURNED: 3}
 
 
