@@ -87,6 +87,17 @@ def test_where_all_are_refused_it_is_our_message(campaign, fake):
     assert len(fake.calls) < 40
 
 
+@only("mailgun", "sendgrid")
+def test_who_may_have_got_it_stays_uncertain_whatever_comes_of_the_others(campaign, fake):
+    fake.invalid |= {f"reader{number}@example.com" for number in range(13, 25)}
+    fake.next(None, HANG_UP)
+
+    account = hand_over(messages(campaign, 24))
+
+    assert account.fates() == {Fate.UNCERTAIN: 12, Fate.RETURNED: 12}
+    assert [type(error) for error in account.errors] == [SendersFaultError]
+
+
 @only("postmark")
 def test_an_inactive_address_at_postmark_fails_and_is_no_hard_bounce(campaign, fake):
     """It may be that of one who complained."""

@@ -81,12 +81,14 @@ class Batches:
             try:
                 told = self._asked(part, is_ours)
             except RefusedError as error:
-                if error.is_about_readers and len(part) > 1:
+                if not error.is_about_readers:
+                    yield from [error.outcome(copy.message.reader) for copy in part]
+                elif len(part) > 1:
                     left.extendleft(reversed(_halves(part)))
-                    continue
-                refused += [error.outcome(copy.message.reader) for copy in part]
-                if error.is_about_readers and len(refused) > _MOST_REFUSED:
+                elif len(refused) == _MOST_REFUSED:
                     raise SendersFaultError(str(error)) from error
+                else:
+                    refused.append(error.outcome(part[0].message.reader))
             else:
                 yield from refused
                 refused = []

@@ -118,6 +118,7 @@ def _put_brevos_key(payload: Any, key: str) -> None:
 def _ask_once(backend: Any) -> None:
     """boto3 asks again by itself when no answer comes, and everybody would get two. And what we
     say is right: looking at it would take it half as long again."""
+    # Only Amazon's backend brings it along.
     import botocore.config
 
     own = botocore.config.Config(retries={"total_max_attempts": 1}, parameter_validation=False)
