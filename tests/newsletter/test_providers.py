@@ -7,6 +7,7 @@ from email.utils import parseaddr
 from itertools import cycle, islice
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from newsletter.content import Mailing, Reader
@@ -80,7 +81,8 @@ def fake(name, settings):
 def crowd(campaign, briefing):
     """A campaign that is under way to 2,500 readers, with all that could be taken for syntax."""
     Article.objects.filter(pk=campaign.entries.get().article_id).update(
-        headline=f"Storm {STRAY}", body=f"<p>Warm &amp; <em>well</em> {STRAY}</p>"
+        headline="Storm {{x}} %recipient.x% [[var:x]] {{{ pm:unsubscribe }}} {% x %} {",
+        body=f"<p>Warm &amp; <em>well</em> {STRAY}</p>",
     )
     campaign.subject = "{{ name|dear reader }}: the ferry {{ 7*7 }} %recipient.x% [[var:x]]"
     campaign.save()
@@ -111,6 +113,9 @@ def _subscribe(count, mailing_list):
         Subscription(subscriber=person, mailing_list=mailing_list, confirmed_at=timezone.now())
         for person in people
     )
+    with connection.cursor() as cursor:
+        # PostgreSQL would take the tables for as empty as they were, and look at every row.
+        cursor.execute("ANALYZE")
 
 
 def test_everybody_gets_their_own_message_in_as_few_calls_as_can_be(crowd, briefing, fake, name):
