@@ -11,12 +11,13 @@ from django.db import connection
 from django.utils import timezone
 
 from newsletter.content import Mailing, Reader
-from newsletter.models import Article, Campaign
+from newsletter.models import Article, Campaign, Event
+from newsletter.models.events import Report
 from newsletter.reports import Progress, progress
 from subscribers import tokens
 from subscribers.models import MailingList, Sender, Subscriber, Subscription
 from subscribers.tokens import Purpose
-from tests.newsletter.sending import bring_forward, finish_with_time, start, statuses, work
+from tests.newsletter.sending import bring_forward, closed, finish_with_time, start, statuses, work
 from tests.providers import HANG_UP, Status, provider
 
 READERS = 2500
@@ -197,6 +198,30 @@ def test_nobody_is_lost_and_nobody_gets_two_whatever_they_answer(crowd, fake, na
     assert by_status == {}
     addresses = [message.address for message in fake.received]
     assert len(addresses) == len(set(addresses)) == READERS - 2
+
+
+def test_what_a_provider_reports_later_settles_whom_nobody_knew_of(few, fake, name):
+    fake.next(HANG_UP)
+    work()
+    assert few.finish()
+    expected = {"sent": 20} if name in WITH_KEYS else {"uncertain": 20}
+    assert progress(few) == Progress(audience=20, **expected)
+
+    assert Event.objects.record(_delivered(message, name) for message in fake.received) == 20
+
+    assert closed(few) == Progress(audience=20, sent=20)
+
+
+def _delivered(message, name):
+    """As their webhook tells it: with what we gave along, and none of our addresses."""
+    return Report(
+        source=name,
+        event_id=f"{message.call}-{message.metadata['subscriber']}",
+        kind=Event.Kind.DELIVERED,
+        at=timezone.now(),
+        campaign=int(message.metadata["campaign"]),
+        subscriber=int(message.metadata["subscriber"]),
+    )
 
 
 def test_too_many_calls_make_everybody_wait_as_long_as_they_ask(few, fake, name):
