@@ -99,13 +99,11 @@ def test_what_is_refused_reaches_nobody(fake, send, status):
 
 @pytest.mark.parametrize("step", [HANG_UP, SILENCE])
 def test_what_was_accepted_arrives_though_no_answer_comes(fake, settings, send, step):
-    settings.MAILERS = {"default": fake.mailer | {"OPTIONS": {**fake.options, "timeout": 0.2}}}
-    fake.next(None, step, containing="ann@example.com")
+    settings.MAILERS = {"default": fake.mailer | {"OPTIONS": {**fake.options, "timeout": 0.5}}}
+    fake.next(step, containing="ann@example.com")
 
-    send()
     with pytest.raises(AnymailRequestsAPIError):
         send()
 
-    assert len(fake.received) == 4
-    assert fake.calls[0].status < 300
-    assert fake.calls[1].status == 0
+    assert len(fake.received) == 2
+    assert fake.calls[0].status == 0
