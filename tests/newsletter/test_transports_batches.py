@@ -9,7 +9,7 @@ from newsletter.content import Mailing, Reader, compile_versions
 from newsletter.delivery.outcomes import Fate, Message
 from newsletter.delivery.transports import Transports
 from newsletter.delivery.transports.anymail.providers import PROVIDERS
-from newsletter.models import Article
+from newsletter.models import Article, planning
 from newsletter.reports import Progress, progress
 from tests.newsletter.batches import LIMITS, only
 from tests.newsletter.sending import another, confirmed_readers, start, work
@@ -157,6 +157,12 @@ def test_a_call_weighs_no_more_than_they_take(campaign, name, most):
     assert provider.room(usual) == most
     assert provider.room(heavy) < most
     assert provider.room(heavy) * heavy.weight < provider.bytes
+
+
+def test_batches_are_cut_into_whole_calls_of_every_provider():
+    sizes = [planning.BATCH, *planning.FIRST_PLACES]
+
+    assert not any(size % each.readers for size in sizes for each in PROVIDERS.values())
 
 
 @only("mailgun", "resend")
