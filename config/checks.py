@@ -16,6 +16,8 @@ from django.db import DatabaseError
 
 from newsletter import dkim
 
+from newsletter.receivers.webhooks.providers import missing_secrets
+
 _SHORTEST_KEY = 50
 _FEWEST_CHARACTERS = 8
 _SAFE_REDIS_POLICY = "noeviction"
@@ -271,13 +273,15 @@ def _mail_leaves() -> Iterator[CheckMessage]:
 
 
 def _webhooks() -> Iterator[CheckMessage]:
-    secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
-    if any(map(_provider, settings.MAILERS)) and ":" not in secret:
-        yield _wrong(
-            16,
-            "ANYMAIL_WEBHOOK_SECRET is missing: anybody could report bounces of our readers.",
-            'Set it to "name:password" and give both to the provider with the webhook\'s address.',
-        )
+    providers = {provider for mailer in settings.MAILERS if (provider := _provider(mailer))}
+    for provider in sorted(providers):
+        if missing := missing_secrets(provider):
+            names = " or ".join(f"ANYMAIL_{name}" for name in missing)
+            yield _wrong(
+                16,
+                f"Nothing proves that it is {provider} who reports our bounces: set {names}.",
+                _HOW_TO_KNOW_A_PROVIDER,
+            )
 
 
 def _foundation() -> Iterator[CheckMessage]:
@@ -298,6 +302,10 @@ def _foundation() -> Iterator[CheckMessage]:
 _HOW_TO_MAKE_A_DKIM_KEY = (
     "Make one with `openssl genrsa -out 2026a.pem 2048`, or `openssl genpkey -algorithm ed25519 "
     "-out 2026b.pem`; `manage.py check_domain` says what to publish."
+)
+_HOW_TO_KNOW_A_PROVIDER = (
+    'ANYMAIL_WEBHOOK_SECRET is "name:password": give both to the provider with the webhook\\'s'
+    " address. Keys that it signs with stand on its own page of webhooks."
 )
 _HOW_TO_MAKE_A_KEY = (
     "Make one with `python -c 'import secrets; print(secrets.token_urlsafe(50))'`, keep it."

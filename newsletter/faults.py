@@ -222,17 +222,20 @@ def of_http(code: str, text: str) -> Fault:
     return _first(_HTTP, "", code, text, "")
 
 
-def of_return(code: str, text: str, mailbox_provider: str = "other") -> Fault:
+def of_return(
+    code: str, text: str, mailbox_provider: str = "other", reporter: Fault = Fault.UNKNOWN
+) -> Fault:
     """What came back later, in a bounce or a provider's report, for a message that failed for good.
 
     `code` is as it came: "550 5.1.1", "5.1.1" (the Status of RFC 3464), "550" or blank; the text
-    often says more, and is believed where the code is none or the least specific (5.0.0).
-    Temporary failures ended in it too: the server was asked until the sender gave up. UNKNOWN
-    where nothing is said that we understand.
+    often says more, and is believed where the code is none or the least specific (5.0.0). Where
+    neither has a code, `reporter` says what it is taken for; UNKNOWN: its words decide. Temporary
+    failures ended in it too: the server was asked until the sender gave up.
     """
     answer = _returned(code, text)
-    if not answer:
-        return Fault.UNKNOWN
+    if not answer and (reporter is not Fault.UNKNOWN or not _TELLING_WORDS.match(text)):
+        return reporter
+    answer = answer or "550"
     if answer.startswith("4") and (" 4.7." in answer[:8] or is_dislike(answer, text)):
         return Fault.POLICY
     return _first(_SMTP, "data", answer, text, mailbox_provider)
@@ -271,17 +274,13 @@ def _first(rules: list[Rule], step: str, code: str, text: str, provider: str) ->
 def _returned(code: str, text: str) -> str:
     """As a server would have said it: "550 5.1.1"; blank if nobody can tell."""
     enhanced = _ENHANCED.findall(f"{code} {text[:1000]}")
-    specific = next((one for one in enhanced if not one.endswith(".0.0")), "") or "".join(
-        enhanced[:1]
-    )
+    specific = next((one for one in enhanced if not one.endswith(".0.0")), "".join(enhanced[:1]))
     reply = _REPLY.search(code) or _REPLY.search(text[:1000])
     if reply and specific.startswith(reply[1][0]):
         return f"{reply[1]} {specific}"
     if specific:
         return f"{specific[0]}50 {specific}"
-    if reply:
-        return reply[1]
-    return "550" if _TELLING_WORDS.match(text) else ""
+    return reply[1] if reply else ""
 
 
 def _answer(code: str, text: str) -> str:

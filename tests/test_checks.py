@@ -94,7 +94,7 @@ def test_production_refuses(production, wrong, number):
 
 
 def test_a_provider_without_its_key_is_told_which_variable(production):
-    set_mail(production, EMAIL_PROVIDER="mailgun", ANYMAIL_WEBHOOK_SECRET="a:b")
+    set_mail(production, EMAIL_PROVIDER="mailgun", ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY="k")
 
     found = ours()
 
@@ -108,6 +108,16 @@ def test_production_refuses_a_provider_without_webhook_secret(production, secret
     set_mail(production, EMAIL_PROVIDER="postmark", **variables)
 
     assert list(ours()) == ["E016"]
+
+
+def test_a_provider_that_signs_its_reports_is_known_by_its_key(production):
+    mailgun = {"EMAIL_PROVIDER": "mailgun", "ANYMAIL_MAILGUN_API_KEY": "k"}
+    set_mail(production, **mailgun, ANYMAIL_WEBHOOK_SECRET="a:b")
+
+    found = ours()
+
+    assert list(found) == ["E016"]
+    assert "ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY" in found["E016"].msg
 
 
 @pytest.mark.parametrize("url", ["smtp://relay.example.org", "smtp://9.9.9.9:2525"])

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from subscribers.models import Consent, Evidence, Subscriber, Subscription
 
 if TYPE_CHECKING:
     from newsletter.models.events import Event
+
+
+# Some providers tell the time in whole seconds, and no two clocks are the same.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 @dataclass
@@ -130,5 +135,5 @@ def _leave(one: Told, delivery: Delivery) -> None:
     """Left at the provider: the list by which the message came, unless the reader is back since."""
     between = delivery.subscriber_id, delivery.mailing_list_id
     last = Subscription.objects.between(*between).last()
-    if last and last.requested_at <= one.event.at:
+    if last and last.requested_at <= one.event.at + _CLOCKS_DIFFER:
         Subscription.objects.leave(*between, one.evidence)

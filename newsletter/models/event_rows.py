@@ -103,14 +103,13 @@ def _number(number: int) -> int | None:
 
 
 def _fault(report: "Report", provider: str) -> str:
-    said = Fault.UNKNOWN
     if report.kind == report.kind.BOUNCED:
-        said = faults.of_return(report.code, report.text, provider)
+        said = faults.of_return(report.code, report.text, provider, report.fault)
     elif report.kind == report.kind.REJECTED:
         said = report.fault if report.fault is not Fault.UNKNOWN else Fault.POLICY
     else:
         return ""
-    return str((report.fault if said is Fault.UNKNOWN else said).value)
+    return str(said.value)
 
 
 def _moment(at: datetime) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +13,7 @@ from newsletter.faults import Fault
 from newsletter.models import consequences, event_rows
 from newsletter.models.campaigns import Campaign
 from newsletter.models.deliveries import Delivery
+from newsletter.models.prepared import fetched
 
 # Whoever is in hand now, or is tried again for hours, has a row by then; or never gets one.
 _WAITS = timedelta(days=2)
@@ -30,7 +31,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         """
         rows = event_rows.written(list(reports))
         with transaction.atomic():
-            stored = self._store(rows)
+            stored = fetched(*event_rows.statement_to_store(rows))
             if waiting := [pk for pk, reader, applied_at in stored if reader and not applied_at]:
                 self._apply(self.filter(pk__in=waiting))
         return len(stored)
@@ -53,11 +54,6 @@ class EventQuerySet(models.QuerySet["Event"]):
         """One step of forgetting, short enough to hold up nobody; how many went."""
         old = self.filter(received_at__lt=moment).order_by("received_at")
         return self.filter(pk__in=list(old.values_list("pk", flat=True)[:_PIECE])).delete()[0]
-
-    def _store(self, rows: str) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(*event_rows.statement_to_store(rows))
-            return cursor.fetchall()
 
     def _apply(self, locked: Self) -> int:
         events = list(locked.order_by("at", "pk"))

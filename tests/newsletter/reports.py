@@ -55,3 +55,16 @@ def mailable():
     """Who may be mailed, by address."""
     people = Subscription.objects.mailable().values("subscriber")
     return set(Subscriber.objects.filter(pk__in=people).values_list("address", flat=True))
+
+
+def delivery_of(campaign, reader):
+    """The row of a message that its worker has not written yet."""
+    version = campaign.versions.get()
+    return Delivery(
+        campaign=campaign,
+        subscriber=reader,
+        mailing_list=version.mailing_list,
+        version=version,
+        status="sent",
+        at=timezone.now(),
+    )

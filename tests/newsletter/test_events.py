@@ -10,7 +10,7 @@ from newsletter import tasks
 from newsletter.faults import Fault
 from newsletter.models import Bounce, Campaign, Delivery, Event
 from subscribers.models import Consent, Subscriber, Subscription, Suppression
-from tests.newsletter.reports import mailable, record, report, status, went_to
+from tests.newsletter.reports import delivery_of, mailable, record, report, status, went_to
 
 DAY = timedelta(days=1)
 NOBODY = {"code": "5.1.1", "text": "smtp; 550 5.1.1 no such user"}
@@ -327,19 +327,6 @@ def test_what_comes_before_the_row_of_its_message_is_applied_when_that_comes(ann
 
     assert mailable() == {"ben@example.com"}
     assert not Event.objects.waiting().exists()
-
-
-def delivery_of(campaign, reader):
-    known = campaign.deliveries.get()
-    known.subscriber_id = known.pk[1]
-    return Delivery(
-        campaign=campaign,
-        subscriber=reader,
-        mailing_list=known.mailing_list,
-        version=known.version,
-        status="sent",
-        at=timezone.now(),
-    )
 
 
 def test_what_waits_for_two_days_is_given_up(ann, ben, briefing):
