@@ -304,7 +304,7 @@ _HOW_TO_MAKE_A_DKIM_KEY = (
     "-out 2026b.pem`; `manage.py check_domain` says what to publish."
 )
 _HOW_TO_KNOW_A_PROVIDER = (
-    'ANYMAIL_WEBHOOK_SECRET is "name:password": give both to the provider with the webhook\\'s'
+    'ANYMAIL_WEBHOOK_SECRET is "name:password": give both to the provider with the webhook\'s'
     " address. Keys that it signs with stand on its own page of webhooks."
 )
 _HOW_TO_MAKE_A_KEY = (

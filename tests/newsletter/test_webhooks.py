@@ -11,7 +11,9 @@ from django.test import Client
 
 from newsletter import tasks
 from newsletter.models import Bounce, Delivery, Event
-from subscribers.models import Consent
+from subscribers import tokens
+from subscribers.models import Consent, Letter
+from subscribers.tokens import Purpose
 from tests.newsletter.hooks import (
     BASIC,
     CERTIFICATE_URL,
@@ -285,3 +287,66 @@ def test_no_line_in_the_log_has_a_whole_address(client, provider, sent, ann, cap
     call(client, provider, told(provider, "bounced", sent, ann, "<ann@example.com> unknown"))
 
     assert "ann@example.com" not in caplog.text
+
+
+# Which message -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mailgun(settings):
+    settings.ANYMAIL = settings_of("mailgun")
+
+
+def of_message_id(kind, message_id, address="ann@example.com"):
+    """Mailgun's report of a message that nothing was given along with."""
+    event = told("mailgun", kind, 0, type("Reader", (), {"pk": 0, "address": address}))
+    event["event-data"]["user-variables"] = {}
+    event["event-data"]["message"]["headers"]["message-id"] = message_id
+    return event
+
+
+def test_without_metadata_our_own_message_id_tells(client, mailgun, sent, ann):
+    token = tokens.sign(Purpose.MESSAGE, ann.pk, sent.pk)
+
+    call(client, "mailgun", of_message_id("complained", f"{token}@harbour.example"))
+
+    assert mailable() == set()
+    assert Consent.objects.get(action="withdrawn").source == f"campaign:{sent.pk}"
+
+
+def test_a_letter_is_known_by_its_message_id(client, mailgun, ann):
+    letter = Letter.objects.create(kind="welcome", subscriber=ann)
+    token = tokens.sign(Purpose.LETTER, letter.pk)
+
+    call(client, "mailgun", of_message_id("complained", f"{token}@harbour.example"))
+
+    assert mailable() == set()
+    assert Consent.objects.get(action="withdrawn").source == ""
+
+
+@pytest.mark.parametrize("message_id", ["", "<who@example.net>", "a" * 500, "<AAAA@x>"])
+def test_a_message_id_that_is_not_ours_changes_nothing(client, mailgun, sent, ann, message_id):
+    answer = call(client, "mailgun", of_message_id("complained", message_id))
+
+    assert answer.status_code == 200
+    assert mailable() == {"ann@example.com"}
+    assert Event.objects.get().applied_at is None
+    assert not Event.objects.waiting().exists()
+
+
+@pytest.mark.parametrize(
+    "ours", [{"campaign": "x", "subscriber": "-1"}, {"subscriber": "9" * 40}, []]
+)
+def test_anothers_metadata_crashes_nothing(client, mailgun, sent, ann, ours):
+    event = told("mailgun", "complained", sent, ann)
+    event["event-data"]["user-variables"] = ours
+
+    assert call(client, "mailgun", event).status_code == 200
+    assert mailable() == {"ann@example.com"}
+
+
+def test_opens_and_clicks_are_not_counted(client, mailgun, sent, ann):
+    for kind in ["opened", "clicked", "accepted"]:
+        assert call(client, "mailgun", told("mailgun", kind, sent, ann)).status_code == 200
+
+    assert not Event.objects.exists()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 from anymail.webhooks.amazon_ses import AmazonSESTrackingWebhookView
+from anymail.webhooks.base import AnymailBasicAuthMixin
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -49,6 +50,8 @@ class View(AmazonSESTrackingWebhookView):  # type: ignore[misc]  # Anymail has n
     anybody may have topics of his own."""
 
     def validate_request(self, request: HttpRequest) -> None:
+        # Before anything is fetched.
+        AnymailBasicAuthMixin.validate_request(self, request)
         notification = self._parse_sns_message(request)
         signed_at = datetime.fromisoformat(notification["Timestamp"])
         refuse_stale("amazon_ses", signed_at.timestamp())
