@@ -15,7 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from newsletter import dkim
-
 from newsletter.receivers.webhooks.providers import missing_secrets
 
 _SHORTEST_KEY = 50
