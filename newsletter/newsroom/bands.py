@@ -11,22 +11,11 @@ from django.utils.translation import ngettext
 
 from newsletter import reports
 from newsletter.models import Campaign, Parking
+from newsletter.newsroom.houses import house_name
 from newsletter.newsroom.mailers import Down, down, letters_down
 from newsletter.newsroom.parked import parked
 from newsletter.reports import Progress
 from subscribers.models import Breaker
-
-# What readers call a mailbox provider.
-_HOUSES = {
-    "gmail": "Gmail",
-    "microsoft": "Microsoft (Outlook, Hotmail)",
-    "yahoo": "Yahoo",
-    "apple": "Apple (iCloud)",
-    "proton": "Proton",
-    "gmx": "GMX and web.de",
-    "orange": "Orange",
-    "laposte": "La Poste",
-}
 
 
 @dataclass(frozen=True)
@@ -207,7 +196,7 @@ def _parked(campaign: Campaign) -> list[Band]:
 
 
 def _refusing(campaign: Campaign, parking: Parking, readers: int) -> Band:
-    house = _HOUSES.get(parking.house, parking.house)
+    house = house_name(parking.house)
     answer = f"{parking.code} {parking.text}".strip() or "–"
     cause = _("%(house)s refuses our mail: %(answer)s") % {"house": house, "answer": answer}
     at = formats.time_format(parking.until.astimezone(campaign.zone), "H:i")

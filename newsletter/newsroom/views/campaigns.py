@@ -12,6 +12,7 @@ from newsletter.newsroom import desk
 from newsletter.newsroom.access import editors_only
 from newsletter.newsroom.bands import letter_bands
 from newsletter.newsroom.forms import CampaignForm, TestForm
+from newsletter.newsroom.houses import returns
 from subscribers.models import Publication
 
 _A_PAGE = 25
@@ -47,6 +48,8 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("publication__sender"), pk=pk)
     if not campaign.is_draft:
         context = desk.sending(campaign) | desk.frozen(campaign)
+        if campaign.started_at:
+            context["returns"] = returns(campaign)
         return render(request, "newsroom/campaign_progress.html", context)
     context = desk.draft(campaign) | {"test_form": TestForm(initial=_own_address(request))}
     return render(request, "newsroom/campaign.html", context)
