@@ -1,12 +1,13 @@
-"""What a newsroom does by itself, each in a process with its settings: found, book, pause, sample.
+"""What a newsroom does by itself, each in a process with its settings: found, book, pause, ...
 
-`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | sample PATH`
+`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | hand-over | sample PATH`
 """
 
 import json
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import batched
 from pathlib import Path
 
 import django
@@ -18,8 +19,9 @@ from django.db import transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from newsletter.content import Mailing, Reader  # noqa: E402
-from newsletter.models import Article, Campaign, Entry, Version  # noqa: E402
-from subscribers.models import MailingList, Publication, Sender, Terms  # noqa: E402
+from newsletter.models import Article, Campaign, Delivery, Entry, Version  # noqa: E402
+from newsletter.models.deliveries import LedgerRow  # noqa: E402
+from subscribers.models import MailingList, Publication, Sender, Subscriber, Terms  # noqa: E402
 from tests.benchmarks import letter  # noqa: E402
 
 
@@ -55,6 +57,20 @@ def pause(campaign: str) -> None:
     Campaign.objects.get(pk=campaign).pause()
 
 
+def hand_over() -> None:
+    """A campaign that everybody has, without sending it; tells which."""
+    campaign = _draft()
+    (version,) = letter.versions(campaign)
+    version.save()
+    now = timezone.now()
+    Campaign.objects.filter(pk=campaign.pk).update(status="sent", started_at=now, finished_at=now)
+    readers = Subscriber.objects.order_by("pk").values_list("pk", flat=True)
+    for some in batched(readers.iterator(), 10_000):
+        rows = [LedgerRow(pk, version.mailing_list_id, version.pk, "sent") for pk in some]
+        Delivery.objects.add(campaign.pk, rows)
+    print(campaign.pk)
+
+
 def sample(path: str) -> None:
     """Write one reader's message, as it goes out, to this file."""
     (version,) = wordings()
@@ -82,6 +98,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "found": found,
     "book": book,
     "pause": pause,
+    "hand-over": hand_over,
     "sample": sample,
 }
 

@@ -108,10 +108,10 @@ class Newsroom:
             yield worker
 
     @contextlib.contextmanager
-    def web_server(self) -> Iterator[Program]:
+    def web_server(self, **settings: str) -> Iterator[Program]:
         """Listens on `port`."""
         words = ["gunicorn", "-c", "python:config.gunicorn", "-b", f"127.0.0.1:{self.port}"]
-        with running([*_PYTHON, *words], self._environment) as server:
+        with running([*_PYTHON, *words], self._environment | settings) as server:
             wait_until(lambda: _answers(self.port), 60, "the web server answers")
             yield server
 
@@ -132,6 +132,14 @@ class Newsroom:
         """A process that asks no database; see tests.benchmarks.senders."""
         numbers = [str(number) for number in (sink.port, connections, first, count)]
         return running([*_PYTHON, "tests.benchmarks.senders", *numbers], self._mailing(sink))
+
+    def reporter(
+        self, connections: int, numbers: range, campaign: int, key: str
+    ) -> contextlib.AbstractContextManager[Program]:
+        """A provider that tells the web server of these readers; see tests.benchmarks.reporters."""
+        told = [self.port, connections, numbers.start, len(numbers), campaign, key]
+        words = ["tests.benchmarks.reporters", *map(str, told)]
+        return running([*_PYTHON, *words], self._environment)
 
     def wait_until_sent(self, campaign: int, largest_hand: int) -> None:
         """Raises FailedError if it comes to anything else, or a worker has more in hand."""

@@ -13,6 +13,7 @@ from tests.benchmarks.figures import (
     providers,
     start,
     throughput,
+    webhooks,
 )
 from tests.benchmarks.report import Row
 from tests.benchmarks.workbench import Workbench
@@ -31,4 +32,5 @@ FIGURES: dict[str, Figure] = {
     "growth": growth.measure,
     "providers": providers.measure,
     "faults": faults.measure,
+    "webhooks": webhooks.measure,
 }
