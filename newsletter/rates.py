@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 
 from newsletter.models import Campaign, Delivery, Event
+from newsletter.models.events import OUR_FAULT
 from subscribers.mailbox_providers import OTHER
 from subscribers.models import MailDomain
 
@@ -20,6 +21,8 @@ _CAMPAIGNS = 100
 
 Kind = Event.Kind
 _CAME_BACK = [Kind.BOUNCED, Kind.REJECTED]
+# Beside the kinds, what of them is our fault.
+_REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class House:
     handed_over: int
     delivered: int | None = None
     bounced: int | None = None
+    # Of these, as far as it was reported later, for what we are or did (BNC-03).
+    refused: int = 0
     complained: int | None = None
 
 
@@ -86,6 +91,7 @@ def _house(
         handed_over=handed_over,
         delivered=told[Kind.DELIVERED, name] if Kind.DELIVERED in kinds else None,
         bounced=bounced if bounced or is_heard else None,
+        refused=told[_REFUSED, name],
         complained=told[Kind.COMPLAINED, name] if complains else None,
     )
 
@@ -107,8 +113,10 @@ def _told(campaign: Campaign, owners: dict[str, str]) -> "Counter[tuple[str, str
     # Of what is delivered there are many, and of each message one.
     delivered = events.filter(kind=Kind.DELIVERED).annotate(n=Count("*"))
     others = events.exclude(kind=Kind.DELIVERED).annotate(n=Count("subscriber_id", distinct=True))
+    ours = others.filter(kind__in=_CAME_BACK, fault__in=OUR_FAULT)
+    refused = [(_REFUSED, house, number) for _kind, house, number in ours]
     told: Counter[tuple[str, str]] = Counter()
-    for kind, house, number in [*delivered, *others]:
+    for kind, house, number in [*delivered, *others, *refused]:
         told[kind, _owner(house, owners)] += number
     return told
 

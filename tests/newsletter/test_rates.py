@@ -94,6 +94,15 @@ def test_what_a_server_refused_at_once_is_a_bounce_too(briefing, at_yahoo):
     assert by_name(campaign)["yahoo"] == House("yahoo", 18, bounced=3)
 
 
+def test_what_came_back_for_what_we_are_is_told_apart(briefing, at_yahoo):
+    campaign = went_to(at_yahoo, briefing)
+    record("bounced", campaign, at_yahoo[0], **NOBODY)
+    for reader in at_yahoo[1:4]:
+        record("bounced", campaign, reader, code="5.7.1", text="blocked by policy")
+
+    assert by_name(campaign)["yahoo"] == House("yahoo", 20, bounced=4, refused=3)
+
+
 def test_what_a_report_settled_as_failed_counts_once(briefing, at_yahoo):
     campaign = went_to(at_yahoo, briefing)
     campaign.deliveries.filter(subscriber=at_yahoo[0]).update(status="uncertain")
@@ -130,7 +139,7 @@ def test_the_rates_take_as_many_queries_for_many_as_for_few(
     for reader in at_yahoo + small:
         record("delivered", campaign, reader)
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         rates(campaign)
 
 
