@@ -37,6 +37,18 @@ class House:
     refused: int = 0
     complained: int | None = None
 
+    @property
+    def bounced_percent(self) -> float:
+        return self._percent(self.bounced)
+
+    @property
+    def complained_percent(self) -> float:
+        """0 also for the small ones, of which only some report."""
+        return 0.0 if self.name == OTHER else self._percent(self.complained)
+
+    def _percent(self, number: int | None) -> float:
+        return 100 * (number or 0) / self.handed_over if self.handed_over else 0.0
+
 
 @dataclass(frozen=True)
 class Rates:

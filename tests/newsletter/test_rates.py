@@ -161,6 +161,8 @@ def test_the_page_says_what_is_not_reported(client, editor, briefing, at_yahoo, 
     assert "above the stop line of 0.3 %" in page
     gmail = page[page.index("Gmail</th>") :].partition("</tr>")[0]
     assert gmail.count("not reported") == 3
+    yahoo = page[page.index("Yahoo</th>") :].partition("</tr>")[0]
+    assert "5.00 %" in yahoo
 
 
 def test_the_page_does_not_call_silence_praise(client, editor, briefing, at_yahoo):
