@@ -1,5 +1,6 @@
 """Events as they are stored: however many, by one statement."""
 
+import hashlib
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from newsletter.models.events import Report
 
 _LARGEST_NUMBER = 2**63 - 1
+_LONGEST_ID = 200
 
 # One parameter of JSON, as in the ledger. Most of what comes is that a message, of which we know
 # that it was handed over, was delivered: nothing follows from that.
@@ -83,7 +85,7 @@ def _row(report: "Report", mailbox: Address | None, providers: dict[str, str]) -
     provider = providers.get(mailbox.domain, "other") if mailbox else "other"
     return [
         report.source[:30],
-        report.event_id[:200],
+        _short(report.event_id),
         report.kind.value,
         _number(report.campaign),
         _number(report.subscriber),
@@ -91,10 +93,20 @@ def _row(report: "Report", mailbox: Address | None, providers: dict[str, str]) -
         house(provider, mailbox.domain) if mailbox else "",
         _moment(min(report.at, timezone.now())),
         _fault(report, provider),
-        report.code[:20],
+        storable(report.code[:20]),
         storable(faults.without_addresses(report.text)[:500]),
         storable(report.provider_id[:200]),
     ]
+
+
+def _short(event_id: str) -> str:
+    """As long as the column is; cut off, two might be one."""
+    fits = len(event_id) <= _LONGEST_ID
+    return (
+        storable(event_id)
+        if fits
+        else hashlib.sha256(event_id.encode(errors="replace")).hexdigest()
+    )
 
 
 def _number(number: int) -> int | None:

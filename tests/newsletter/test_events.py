@@ -71,6 +71,34 @@ def test_two_sources_may_give_the_same_number(db):
     assert Event.objects.count() == 2
 
 
+def test_long_numbers_that_differ_at_their_end_are_two(db):
+    record("delivered", event_id="e" * 300 + "1")
+    record("delivered", event_id="e" * 300 + "2")
+
+    assert Event.objects.count() == 2
+
+
+def test_what_a_database_would_refuse_is_left_out(gone, ann):
+    record(
+        "bounced",
+        gone,
+        ann,
+        code="5\0",
+        text="\0 half of a \ud83d",
+        event_id="\0",
+        provider_id="\0",
+    )
+
+    assert Event.objects.get().text == " half of a ?"
+
+
+def test_a_report_of_the_future_is_of_now(gone, ann):
+    record("bounced", gone, ann, at=timezone.now() + 30 * DAY, **NOBODY)
+    judge_later()
+
+    assert mailable() == {"ben@example.com"}
+
+
 def test_no_address_is_kept(gone, ann):
     record("bounced", gone, ann, text="<ann@example.com>: no such user (ann@example.com)")
 
