@@ -98,7 +98,7 @@ class BounceAdmin(ReadOnlyAdmin):
 
     list_display = ["at", "house", "code", "text", "verdict", "campaign", "subscriber_id"]
     list_select_related = ["campaign"]
-    list_filter = ["verdict", "at", "house", "code"]
+    list_filter = ["verdict", "is_hard", "at", "house", "code"]
     search_fields = ["=key", "=house", "^code"]
     ordering = ["-pk"]
     actions = ["lift"]

@@ -241,7 +241,7 @@ def _excluded(reason: str) -> str:
         Suppression.Reason.UNSUBSCRIBED: _("unsubscribed"),
         Suppression.Reason.NOT_ME: _("said “this wasn’t me”"),
         Suppression.Reason.COMPLAINED: _("complained of our mail"),
-        Suppression.Reason.BOUNCED: _("have no such mailbox"),
+        Suppression.Reason.BOUNCED: _("get none: it comes back"),
         Suppression.Reason.ERASED: _("were erased at their wish"),
         Suppression.Reason.BY_STAFF: _("were removed by the newsroom"),
     }

@@ -203,7 +203,7 @@ class Subscription(models.Model):
         NOT_ME = "not_me", _("“This wasn’t me”")
         NEVER_CONFIRMED = "never_confirmed", _("Never confirmed")
         COMPLAINED = "complained", _("Complained")
-        BOUNCED = "bounced", _("No such mailbox")
+        BOUNCED = "bounced", _("Our mail comes back")
         ERASED = "erased", _("Erased")
         BY_STAFF = "by_staff", _("Removed by the newsroom")
 

@@ -86,7 +86,7 @@ class Suppression(models.Model):
         UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
         NOT_ME = "not_me", _("“This wasn’t me”")
         COMPLAINED = "complained", _("Complained")
-        BOUNCED = "bounced", _("No such mailbox")
+        BOUNCED = "bounced", _("Our mail comes back")
         ERASED = "erased", _("Erased")
         BY_STAFF = "by_staff", _("Entered by the newsroom")
 

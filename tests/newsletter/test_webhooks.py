@@ -6,11 +6,13 @@ import time
 
 import pytest
 from django.core.cache import cache
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.test import Client
 
 from newsletter import tasks
 from newsletter.models import Bounce, Delivery, Event
+from newsletter.receivers.webhooks.freshness import refuse_stale
 from subscribers import tokens
 from subscribers.models import Consent, Letter
 from subscribers.tokens import Purpose
@@ -234,6 +236,12 @@ def test_a_time_that_is_none_is_refused(client, provider, sent, ann, moment):
     answer = post(client, provider, json.dumps(damaged).encode(), {})
 
     assert answer.status_code in {400, 403}
+
+
+@pytest.mark.parametrize("moment", ["nan", "inf", "-inf"])
+def test_a_time_that_is_none_is_stale_even_if_it_is_signed(moment):
+    with pytest.raises(SuspiciousOperation):
+        refuse_stale("mailgun", moment)
 
 
 def test_a_megabyte_is_refused_unread(db, client, provider, django_assert_num_queries):
