@@ -67,7 +67,7 @@ _NOBODY = (
 _UNWANTED = (
     r".*(blocked using|spamhaus|spamcop|barracuda|proofpoint|cloudmark"
     r"|sorbs|uceprotect|dnsbl|\brbl\b"
-    r"|(block|black|deny).?list|\blisted (at|in|by|on)\b|\bs3150\b|\bs3140\b|reputation"
+    r"|(block|black|deny).?list|(?<!not )\blisted (at|in|by|on)\b|\bs3150\b|\bs3140\b|reputation"
     r"|\bspam\b|unsolicited|bulk mail|\bspf\b|\bdkim\b|\bdmarc\b|unauthenticated (mail|email)"
     r"|ptr (resource )?record|reverse dns|resource record|(due to|for|by|against|local) policy"
     r"|policy (reasons|restrictions|violation)|frequency limited|content (denied|rejected)"
