@@ -26,7 +26,7 @@ class Purpose(enum.StrEnum):
     BLOCK = "block"  # subscriber, seconds since the epoch: "this wasn't me"
     UNSUBSCRIBE = "unsubscribe"  # subscriber, mailing list, campaign (0: none)
     UNDO = "undo"  # subscription that was ended, seconds since the epoch
-    BOUNCE = "bounce"  # subscriber, campaign
+    BOUNCE = "bounce"  # subscriber, campaign; or a letter alone
     MESSAGE = "message"  # subscriber, campaign: a Message-ID, allows nothing
     LETTER = "letter"  # a letter's Message-ID: tells us which it was, and opens nothing
 

@@ -106,6 +106,7 @@ class Consent(models.Model):
         FORM = "form", _("Sign-up form")
         LINK = "link", _("Link in a mail")
         ONE_CLICK = "one_click", _("Button of the mail program")
+        MAIL = "mail", _("Mail to the address for leaving")
         UNDO = "undo", _("Undo")
         IMPORT = "import", _("Import")
         STAFF = "staff", _("The newsroom")

@@ -156,6 +156,11 @@ class Letter(models.Model):
         pause = timedelta(minutes=min(2 ** (self.attempts - 1), 240))
         return self._change(due_at=Now() + pause, lease_until=None, error=reason[:500])
 
+    def came_back(self, answer: str) -> None:
+        """Handed over, and not delivered; the first answer stays."""
+        sent = Letter.objects.filter(pk=self.pk, sent_at__isnull=False, error="")
+        sent.update(error=answer[:500] or "It came back.")
+
     def periods(self) -> "list[Subscription]":
         """What it is about as of now, its own first: what waits, or what the reader is sent."""
         if self.subscriber is None:
