@@ -207,6 +207,9 @@ MAILERS: dict[str, dict[str, Any]] = {
 # What the demo newsroom sends from; a publication's senders are rows.
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"newsroom@{SITE_HOST or 'localhost'}")
 
+# Of the mailbox that receive_bounces reads.
+IMAP_PASSWORD = env.text("IMAP_PASSWORD")
+
 # How long a confirmation link lives, and how long we keep what nobody confirmed.
 CONFIRM_WITHIN_DAYS = env.count("CONFIRM_WITHIN_DAYS", 7)
 KEEP_UNCONFIRMED_DAYS = env.count("KEEP_UNCONFIRMED_DAYS", 30)
@@ -289,4 +292,8 @@ AUTH_PASSWORD_VALIDATORS = [
 # Logs --------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
-LOGGING = TO_CONSOLE | {"root": {"handlers": ["console"], "level": LOG_LEVEL}}
+LOGGING = TO_CONSOLE | {
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # It tells of each attempt to understand a message, and with a traceback of each that failed.
+    "loggers": {"flufl.bounce": {"level": "CRITICAL"}},
+}
