@@ -3,6 +3,7 @@
 import email.message
 import email.policy
 import time
+from collections.abc import Iterator, Mapping
 from email.header import Header
 from email.headerregistry import HeaderRegistry
 from email.utils import formataddr, parseaddr
@@ -33,6 +34,18 @@ def send(letter: Letter) -> None:
 
 class LetterMessage(EmailMultiAlternatives):
     """A message whose bytes are 7-bit, and whose List-* headers stand there letter by letter."""
+
+    # Where it bounces to by each mailer that has this from us; by the others to the author.
+    bounces: Mapping[str, str] = {}
+
+    def send(self, *args: Any, using: str | None = None, **kwargs: Any) -> int:
+        """An address of its own stands on the envelope, and never the author's (BNC-01)."""
+        self.from_email = author = self.extra_headers.pop("From", self.from_email)
+        if bounces_to := self.bounces.get(using or "default"):
+            # Django writes this one on the envelope, and the header on the letter.
+            self.extra_headers["From"] = author
+            self.from_email = bounces_to
+        return super().send(*args, using=using, **kwargs)
 
     def message(self, *, policy: Any = email.policy.default) -> email.message.EmailMessage:
         # 76: what RFC 2045 leaves for a line in quoted-printable.
@@ -98,12 +111,13 @@ def _compose(letter: Letter) -> tuple[LetterMessage, list[str]]:
         message = LetterMessage(
             subject=plain_line(_rendered(letter, "subject.txt", context)),
             body=plain_text(_rendered(letter, "body.txt", context)).strip() + "\n",
-            from_email=_author(sender) if sender else settings.DEFAULT_FROM_EMAIL,
+            from_email=_author(sender),
             to=[subscriber.address],
             reply_to=[sender.reply_to] if sender and sender.reply_to else None,
             headers=_headers(letter, sender, context),
         )
         message.attach_alternative(plain_text(_rendered(letter, "body.html", context)), "text/html")
+    message.bounces = _bounces(letter, sender)
     return message, sender.letter_mailers if sender else ["default"]
 
 
@@ -111,9 +125,20 @@ def _rendered(letter: Letter, part: str, context: dict[str, Any]) -> str:
     return render_to_string(f"email/{letter.kind}/{part}", context)
 
 
-def _author(sender: Sender) -> str:
+def _author(sender: Sender | None) -> str:
     """A name that looks like an encoded word is taken apart, or Python would decode it (MSG-14)."""
+    if sender is None:
+        return settings.DEFAULT_FROM_EMAIL
     return formataddr((plain_line(sender.name).replace("=?", "= ?"), sender.email))
+
+
+def _bounces(letter: Letter, sender: Sender | None) -> dict[str, str]:
+    """By mailers, an address that is the letter's own."""
+    if sender is None:
+        return {}
+    local = f"b+{tokens.sign(Purpose.BOUNCE, letter.pk)}"
+    domains = {mailer: sender.return_domain(mailer) for mailer in sender.letter_mailers}
+    return {mailer: f"{local}@{domain}" for mailer, domain in domains.items() if domain}
 
 
 def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
@@ -146,7 +171,7 @@ def _headers(letter: Letter, sender: Sender | None, context: dict[str, Any]) -> 
         "X-Auto-Response-Suppress": "OOF, AutoReply",
     }
     if letter.kind == Letter.Kind.WELCOME:
-        headers["List-Unsubscribe"] = f"<{context['lists'][0]['leave_url']}>"
+        headers["List-Unsubscribe"] = ", ".join(_ways_out(letter.periods()[0], sender))
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return headers
 
@@ -158,13 +183,24 @@ def _domain(sender: Sender | None) -> str:
 
 
 def _leave_url(period: Subscription) -> str:
-    numbers = (period.subscriber_id, period.mailing_list_id, 0)
-    return _url(period.mailing_list.publication, "unsubscribe", Purpose.UNSUBSCRIBE, *numbers)
+    publication = period.mailing_list.publication
+    return _url(publication, "unsubscribe", Purpose.UNSUBSCRIBE, *_leaving(period))
+
+
+def _leaving(period: Subscription) -> tuple[int, int, int]:
+    return period.subscriber_id, period.mailing_list_id, 0
 
 
 def _url(publication: Publication, page: str, purpose: Purpose, *numbers: int) -> str:
     token = tokens.sign(purpose, *numbers)
     return publication.url(reverse(f"subscribers:{page}", args=[token]))
+
+
+def _ways_out(period: Subscription, sender: Sender | None) -> Iterator[str]:
+    yield f"<{_leave_url(period)}>"
+    if domain := sender.return_domain(sender.letter_mailers[0]) if sender else "":
+        token = tokens.sign(Purpose.UNSUBSCRIBE, *_leaving(period))
+        yield f"<mailto:u+{token}@{domain}?subject=unsubscribe>"
 
 
 def _seconds() -> int:

@@ -32,6 +32,7 @@ _LIST_ID = re.compile(
 )
 # A laptop's own pages are the only ones that need no TLS.
 _ONE_CLICK = re.compile(rb"<(?:https://|http://(?:localhost|127\.0\.0\.1)[:/])")
+_MAIL_WAY_OUT = re.compile(rb"<mailto:(%s)@%s(?:\?subject=[a-z]+)?>" % (_ATOM, _DOT_ATOM))
 _MESSAGE_ID = re.compile(rb"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)>")
 
 
@@ -156,12 +157,22 @@ def _of_list(fields):
         yield "UNS-03 List-Unsubscribe is not <uri>[, <uri>]"
     if sum(bool(_ONE_CLICK.match(address)) for address in addresses) != 1:
         yield "UNS-01 List-Unsubscribe has not exactly one https address"
+    yield from _of_mail_ways_out(addresses)
     if values.get("list-unsubscribe-post", b"").strip() != b"List-Unsubscribe=One-Click":
         yield "UNS-04 List-Unsubscribe-Post"
     list_id = values.get("list-id", b"").strip()
     if not _LIST_ID.fullmatch(list_id) or len(list_id.rpartition(b"<")[2]) > 256:
         yield "HDR-01 the List-Id is not one of RFC 2919"
     yield from _of_feedback(values.get("feedback-id", b"").decode("ascii", "replace"))
+
+
+def _of_mail_ways_out(addresses):
+    if addresses and not _ONE_CLICK.match(addresses[0]):
+        yield "UNS-01 the https address is not the first of List-Unsubscribe"
+    for address in addresses[1:]:
+        match = _MAIL_WAY_OUT.fullmatch(address)
+        if not match or len(match[1]) > 64:
+            yield f"UNS-15 {address!r} is no address that mail can be sent to"
 
 
 def _of_feedback(written):

@@ -99,14 +99,19 @@ class Issue:
     def _list_fields(self) -> Iterator[str]:
         owner = self.sender.reply_to or self.sender.email
         yield f"List-Id: {headers.named(self._list_name, self.mailing_list.list_id)}"
-        # One address alone, as it is: never folded, never encoded (UNS-01 to UNS-03).
-        yield f"List-Unsubscribe: <{self.unsubscribe_url}>"
+        # Each address as it is: never folded, never encoded (UNS-01 to UNS-03).
+        yield f"List-Unsubscribe: {f',{headers.FOLD}'.join(self._ways_out())}"
         yield "List-Unsubscribe-Post: List-Unsubscribe=One-Click"
         yield f"List-Subscribe: <{urls.page(self.publication, 'subscribers:sign-up')}>"
         yield f"List-Archive: <{urls.page(self.publication, 'web:front')}>"
         yield f"List-Help: <mailto:{owner}?subject=help>"
         yield f"List-Owner: <mailto:{owner}>"
         yield "List-Post: NO"
+
+    def _ways_out(self) -> Iterator[str]:
+        yield f"<{self.unsubscribe_url}>"
+        if domain := self.sender.return_domain(self.sender.mailer):
+            yield f"<{urls.unsubscribe_by_mail(domain)}>"
 
     def _feedback_id(self) -> str:
         name = slugify(self._paper).replace("-", "")[:_LONGEST_SENDER_ID]

@@ -22,6 +22,11 @@ def unsubscribe(publication: Publication) -> str:
     return f"{before}{Marker(Slot.UNSUBSCRIBE)}{after}"
 
 
+def unsubscribe_by_mail(return_domain: str) -> str:
+    """The same as a mail address (RFC 6068). Some programs send no mail without a subject."""
+    return f"mailto:u+{Marker(Slot.UNSUBSCRIBE)}@{return_domain}?subject=unsubscribe"
+
+
 def absolute(base: str, link: str) -> str:
     """Where a link leads that was written on the page `base`; nothing if nobody can tell."""
     try:

@@ -1,6 +1,6 @@
 """The paper, who signs its mail, and what one can subscribe to."""
 
-from email.utils import formataddr
+from email.utils import formataddr, parseaddr
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -9,6 +9,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.addresses import Address
@@ -96,8 +97,21 @@ class Publication(models.Model):
 class SenderQuerySet(models.QuerySet["Sender"]):
     def owns(self, address: Address) -> bool:
         """Mail to this address comes back to us: subscribing it would be a loop (BNC-10)."""
-        mine = Q(email__iexact=address.without_tag) | Q(bounce_domain__iexact=address.domain)
-        return self.filter(mine).exists()
+        ours = [parseaddr(settings.DEFAULT_FROM_EMAIL)[1]]
+        for sender in self.all():
+            if address.domain == _in_ascii(sender.bounce_domain):
+                return True
+            ours += [sender.email, sender.reply_to]
+        return address.without_tag in {_without_tag(email) for email in ours if "@" in email}
+
+
+def _without_tag(email: str) -> str:
+    local, _at, domain = email.rpartition("@")
+    return Address(local, _in_ascii(domain)).without_tag
+
+
+def _in_ascii(domain: str) -> str:
+    return punycode(domain.lower()) if domain else ""
 
 
 class Sender(models.Model):
@@ -111,7 +125,10 @@ class Sender(models.Model):
         _("bounce domain"),
         max_length=253,
         blank=True,
-        help_text=_("Envelope senders are b+TOKEN@ this domain. Blank: the address itself."),
+        help_text=_(
+            "Envelope senders are b+TOKEN@ this domain, and who writes to u+TOKEN@ it leaves: its"
+            " mail must come to receive_bounces. Blank: the address itself."
+        ),
     )
     mailer = models.CharField(
         _("mailer"), max_length=50, default="default", validators=[validate_mailer]
@@ -159,6 +176,15 @@ class Sender(models.Model):
     def unmark_standby(self) -> None:
         self.warmed_standby, self.warmed_by_id, self.warmed_at = "", None, None
         self.save(update_fields=_MARK)
+
+    def return_domain(self, mailer: str) -> str:
+        """Where what comes back of mail by this mailer comes to us; blank if it does not.
+
+        Providers have return paths of their own, even if they bear our domain, and tell us of
+        bounces themselves.
+        """
+        backend = str(settings.MAILERS.get(mailer, {}).get("BACKEND", ""))
+        return "" if backend.startswith("anymail.") else self.bounce_domain
 
     @property
     def domain(self) -> str:
