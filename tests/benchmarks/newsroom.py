@@ -79,6 +79,15 @@ class Newsroom:
         """What tests.benchmarks.desk says to this."""
         return output([*_PYTHON, "tests.benchmarks.desk", *words], self._environment | environment)
 
+    def returned(self, *words: str) -> str:
+        """What tests.benchmarks.returned says of this."""
+        return output([*_PYTHON, "tests.benchmarks.returned", *words], self._environment)
+
+    def receiving(self, folder: Path) -> contextlib.AbstractContextManager[Program]:
+        """`receive_bounces` at a Maildir; its summary is the last line that it says."""
+        words = ["receive_bounces", "--maildir", str(folder), "--json"]
+        return running([sys.executable, "manage.py", *words], self._environment)
+
     def book(self, within: float = 1) -> Booked:
         """Schedule a campaign to everybody in so many seconds."""
         said = json.loads(self.desk("book", str(within)))

@@ -45,6 +45,10 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait_until_it_says(self, words: str, within: float = 60) -> str:
         """The log, as soon as these words stand in it."""
         wait_until(lambda: words in self.said(), within, f"{self.name} says {words!r}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from tests.benchmarks.figures import (
+    bounces,
     confirm,
     cpu,
     embedded,
@@ -31,6 +32,7 @@ FIGURES: dict[str, Figure] = {
     "start": start.measure,
     "growth": growth.measure,
     "providers": providers.measure,
+    "bounces": bounces.measure,
     "faults": faults.measure,
     "webhooks": webhooks.measure,
 }
