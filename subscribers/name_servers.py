@@ -1,6 +1,8 @@
-"""Asking name servers who takes the mail of a domain."""
+"""Asking name servers: who takes the mail of a domain, and whatever else they know."""
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import dns.exception
 import dns.name
@@ -22,8 +24,19 @@ def exchanges(domain: str) -> list[str]:
 
     Raises NoAnswerError.
     """
+    records = sorted(ask(domain, "MX"), key=lambda record: record.preference)
+    hosts = [record.exchange.to_text(omit_final_dot=True) for record in records]
+    return [host for host in hosts if host != "."]
+
+
+def ask(name: str, kind: str, servers: Sequence[str] = ()) -> list[Any]:
+    """The records of this kind, wherever a CNAME leads; none if there are none, or no such name.
+
+    `servers` are asked in place of those in the settings. Raises NoAnswerError.
+    """
+    resolver = _resolver(tuple(servers or settings.DNS_SERVERS))
     try:
-        answer = _resolver(tuple(settings.DNS_SERVERS)).resolve(domain, "MX", search=False)
+        return list(resolver.resolve(name, kind, search=False))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     # A name too long for the wire, or with an empty label, exists nowhere.
@@ -31,9 +44,6 @@ def exchanges(domain: str) -> list[str]:
         return []
     except (dns.exception.DNSException, OSError) as error:
         raise NoAnswerError(str(error)) from error
-    records = sorted(answer, key=lambda record: record.preference)
-    hosts = [record.exchange.to_text(omit_final_dot=True) for record in records]
-    return [host for host in hosts if host != "."]
 
 
 @cache

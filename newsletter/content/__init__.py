@@ -2,7 +2,14 @@
 
 from newsletter.content.errors import ContentError
 from newsletter.content.form_letters import Entries, FormLetter, Parts, Syntax
-from newsletter.content.mail import LIMIT, compile_versions, freeze_versions, size, unpublished
+from newsletter.content.mail import (
+    LIMIT,
+    compile_versions,
+    freeze_versions,
+    size,
+    specimen,
+    unpublished,
+)
 from newsletter.content.mailing import Mailing, Reader
 
 __all__ = [
@@ -17,5 +24,6 @@ __all__ = [
     "compile_versions",
     "freeze_versions",
     "size",
+    "specimen",
     "unpublished",
 ]

@@ -40,6 +40,15 @@ def freeze_versions(campaign: Campaign) -> list[Version]:
     return compile_versions(campaign)
 
 
+def specimen(mailing_list: MailingList, article: Article) -> Version:
+    """What a campaign of this article to this list would be; neither of them need be stored.
+
+    For trying how mail arrives, not what it says. Raises ContentError.
+    """
+    campaign = Campaign(pk=0, publication=mailing_list.publication, subject=article.headline)
+    return _version(campaign, mailing_list, [story(article)])
+
+
 def unpublished(campaign: Campaign) -> list[str]:
     """Which articles keep the campaign from going out, in words."""
     return checks.unpublished(_articles(campaign))

@@ -1,7 +1,7 @@
 """Campaign to batches to hand-over."""
 
 from newsletter.delivery.outcomes import TransportError
-from newsletter.delivery.trial import send_test
+from newsletter.delivery.trial import send_specimen, send_test
 from newsletter.delivery.workers import Worker
 
-__all__ = ["TransportError", "Worker", "send_test"]
+__all__ = ["TransportError", "Worker", "send_specimen", "send_test"]

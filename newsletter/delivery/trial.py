@@ -31,6 +31,12 @@ def send_test(campaign: Campaign, address: str) -> None:
             _send(version, str(recipient), transports)
 
 
+def send_specimen(version: Version, address: str) -> None:
+    """Mail a version that nobody stored. Raises TransportError, or AddressError."""
+    with Transports() as transports:
+        _send(version, str(addresses.parse(address)), transports)
+
+
 def _marked(campaign: Campaign) -> Campaign:
     marked = copy.copy(campaign)
     marked.subject = f"[Test] {_subject(campaign)}"

@@ -33,6 +33,6 @@ FIGURES: dict[str, Figure] = {
     "growth": growth.measure,
     "providers": providers.measure,
     "bounces": bounces.measure,
-    "faults": faults.measure,
     "webhooks": webhooks.measure,
+    "faults": faults.measure,
 }

@@ -1,0 +1,55 @@
+"""Who sends, from where, by what: what is checked."""
+
+import re
+from typing import NamedTuple
+
+from django.conf import settings
+
+from newsletter import dkim
+from newsletter.domains import providers
+from newsletter.domains.providers import Provider
+from subscribers.models import Sender
+
+_ANYMAIL = re.compile(r"anymail\.backends\.(\w+)\.EmailBackend")
+
+
+class Sending(NamedTuple):
+    """`domain` is that of From, `envelope_domain` where bounces go; both in ASCII, lower case.
+
+    `host` is the SMTP server, "" where there is none. `selectors` are known to sign, by domain.
+    """
+
+    domain: str
+    envelope_domain: str
+    mailer: str = "default"
+    provider: Provider | None = None
+    host: str = ""
+    keys: tuple[dkim.Key, ...] = ()
+    selectors: tuple[tuple[str, str], ...] = ()
+    has_own_envelope: bool = False
+
+    def signed_with(self, *selectors: tuple[str, str]) -> "Sending":
+        """The same, these pairs of domain and selector being known."""
+        return self._replace(selectors=tuple(dict.fromkeys([*self.selectors, *selectors])))
+
+
+def from_domain(domain: str, mailer: str = "default") -> Sending:
+    """Mail from this domain by this mailer, bounces coming back to it."""
+    options = settings.MAILERS[mailer]
+    host = str(options.get("OPTIONS", {}).get("host", ""))
+    anymail = _ANYMAIL.fullmatch(options["BACKEND"])
+    provider = providers.named(anymail[1]) if anymail else providers.running(host.lower())
+    domain = domain.encode("idna").decode().lower().rstrip(".")
+    keys = dkim.keys_of(domain) if host else ()
+    return Sending(domain, domain, mailer, provider, host.lower(), keys).signed_with(
+        *((key.domain, key.selector) for key in keys)
+    )
+
+
+def of_sender(sender: Sender, mailer: str = "") -> Sending:
+    """Mail of this sender, by its own mailer or by this one."""
+    sending = from_domain(sender.domain, mailer or sender.mailer)
+    if not sender.bounce_domain:
+        return sending
+    envelope = sender.bounce_domain.encode("idna").decode().lower()
+    return sending._replace(envelope_domain=envelope, has_own_envelope=True)
