@@ -1,5 +1,6 @@
 """The machines: who delivers, who takes replies and bounces, and where a reader unsubscribes."""
 
+import contextlib
 import http.client
 import ipaddress
 import smtplib
@@ -7,17 +8,23 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.mail import mailers
 from django.core.mail.backends.smtp import EmailBackend
+from django.urls import reverse
 
 from newsletter.domains.findings import About, Finding, Record
 from newsletter.domains.resolver import Resolver, is_public
 from newsletter.domains.sendings import Sending
+from subscribers import tokens
+from subscribers.models import Publication
+from subscribers.tokens import Purpose
 
 _DELIVERY = About("DOM-05")
 _HOSTS = About("DOM-07")
 # Seconds for each word of a conversation.
 _PATIENCE = 10
+_NOBODY = 0
 
 
 def check_server(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
@@ -33,6 +40,13 @@ def check_mail(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
     for domain, what in domains.items():
         found = _of_exchanges(sending, resolver, domain, what)
         yield from _HOSTS.as_far_as_known("mx.answer", found)
+
+
+def unsubscribe_url(publication: Publication | None) -> str:
+    """A link to leave as mail carries it, that is nobody's."""
+    token = tokens.sign(Purpose.UNSUBSCRIBE, _NOBODY, 0, 0)
+    path = reverse("subscribers:unsubscribe", args=[token])
+    return publication.url(path) if publication else f"{settings.SITE_URL}{path}"
 
 
 def check_unsubscribing(url: str) -> Iterator[Finding]:
@@ -117,7 +131,6 @@ def _secured(backend: EmailBackend, host: str) -> Finding:
     backend.fail_silently = False
     try:
         backend.open()
-        backend.close()
     except ssl.SSLError as error:
         remedy = "Name the server as its certificate does, or have the certificate renewed."
         return _DELIVERY.error("tls", f"{host} could not be trusted: {error}", remedy)
@@ -128,6 +141,10 @@ def _secured(backend: EmailBackend, host: str) -> Finding:
         return _DELIVERY.error("tls", f"{host}: {error}", "Use another port, or another server.")
     except (OSError, smtplib.SMTPException) as error:
         return _DELIVERY.unknown("tls", f"{host} could not be reached: {error}")
+    finally:
+        # What broke off half way is still open.
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            backend.close()
     return _DELIVERY.ok("tls", f"{host} speaks TLS, and its certificate is right.")
 
 

@@ -7,11 +7,6 @@ import threading
 import dkim as dkimpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 from django.core import mail
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -26,19 +21,13 @@ from subscribers import emails
 from subscribers.models import Letter, Subscriber
 from tests.newsletter.sending import confirmed_readers, start, statuses, work
 from tests.newsletter.test_content_properties import names
+from tests.newsletter.test_dkim_keys import write
 from tests.newsletter.transports import hand_over, messages, ours, use, wait_for
 from tests.rfc import findings
 
 AT = datetime.datetime(2026, 11, 24, 6, 30, 15, tzinfo=datetime.UTC)
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ED25519 = ed25519.Ed25519PrivateKey.generate()
-
-
-def write(path, private, encryption=None):
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
-    path.write_bytes(pem)
-    path.chmod(0o600)
-    return path
 
 
 @pytest.fixture

@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.urls import reverse
 
 from newsletter import domains
-from newsletter.domains import Arrived, Finding, Level, Resolver, Sending, report
-from subscribers import tokens
+from newsletter.domains import Arrived, Finding, Level, Resolver, Sending, hosts, report
 from subscribers.models import Sender
-from subscribers.tokens import Purpose
-
-# Signed into the link that is tried: nobody's.
-_NOBODY = 0
 
 
 class Command(BaseCommand):
@@ -41,7 +34,7 @@ class Command(BaseCommand):
         arrived = Arrived(_read(options["received"])) if options["received"] else None
         reports = []
         for sender, sending in _sendings(options, arrived):
-            findings = domains.check(sending, resolver, _unsubscribe_url(sender), arrived)
+            findings = domains.check(sending, resolver, _link(sender), arrived)
             if options["send_to"]:
                 findings += _sent(sender, options["send_to"])
             reports.append((sending, sorted(findings, key=lambda one: one.requirement)))
@@ -99,10 +92,8 @@ def _with(sending: Sending, selectors: list[str]) -> Sending:
     return sending.signed_with(*((sending.domain, selector) for selector in selectors))
 
 
-def _unsubscribe_url(sender: Sender | None) -> str:
-    token = tokens.sign(Purpose.UNSUBSCRIBE, _NOBODY, 0, 0)
-    path = reverse("subscribers:unsubscribe", args=[token])
-    return sender.publication.url(path) if sender else f"{settings.SITE_URL}{path}"
+def _link(sender: Sender | None) -> str:
+    return hosts.unsubscribe_url(sender.publication if sender else None)
 
 
 def _sent(sender: Sender | None, address: str) -> list[Finding]:
