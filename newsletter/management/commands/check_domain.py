@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from newsletter import domains
+from newsletter import dkim, domains
 from newsletter.domains import Arrived, Finding, Level, Resolver, Sending, hosts, report
 from subscribers.models import Sender
 
@@ -32,8 +32,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         resolver = Resolver([options["resolver"]] if options["resolver"] else [])
         arrived = Arrived(_read(options["received"])) if options["received"] else None
+        try:
+            sendings = list(_sendings(options, arrived))
+        except UnicodeError as error:
+            raise CommandError(f"{options['domain']!r} is no domain: {error}") from error
+        except dkim.KeyFileError as error:
+            raise CommandError(f"DKIM_KEYS: {error}") from error
         reports = []
-        for sender, sending in _sendings(options, arrived):
+        for sender, sending in sendings:
             findings = domains.check(sending, resolver, _link(sender), arrived)
             if options["send_to"]:
                 findings += _sent(sender, options["send_to"])

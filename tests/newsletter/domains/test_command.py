@@ -115,6 +115,7 @@ def test_a_sender_or_file_or_name_server_that_is_none_is_told(harbour, dns, tmp_
         ["--resolver", "127.0.0.1:0"],
         ["--received", str(tmp_path / "missing")],
         ["elsewhere.test", "--send-to", "me@example.com"],
+        ["a..example"],
     ]:
         with pytest.raises(CommandError):
             call_command("check_domain", "--resolver", dns.address, *words)
@@ -125,3 +126,10 @@ def test_a_domain_in_other_letters_is_asked_for_in_ascii(harbour, dns):
 
     assert json.loads(told)["sendings"][0]["domain"] == "xn--hfen-loa.example"
     assert ("xn--hfen-loa.example", "TXT") in harbour.questions
+
+
+def test_a_key_that_cannot_be_read_is_told_in_words(relay, dns, settings, tmp_path):
+    settings.DKIM_KEYS = [("harbour.example", "2026a", tmp_path / "missing")]
+
+    with pytest.raises(CommandError, match=r"DKIM_KEYS: .* cannot be read"):
+        run(dns, "harbour.example")
