@@ -185,11 +185,12 @@ def _dkim_keys() -> Iterator[CheckMessage]:
             yield _wrong(20, f"DKIM_KEYS, {domain}:{selector}: {error}", _HOW_TO_MAKE_A_DKIM_KEY)
         else:
             yield from _dkim_key(key, path)
-    if settings.DKIM_KEYS and settings.EMAIL_PROVIDER:
+    by_smtp = [name for name, one in settings.MAILERS.items() if "host" in one.get("OPTIONS", {})]
+    if settings.DKIM_KEYS and not by_smtp:
         yield _risky(
             20,
-            "DKIM_KEYS is set, and the provider signs by itself: our keys would sign nothing.",
-            "Unset DKIM_KEYS, and publish the records that the provider names.",
+            "DKIM_KEYS is set, and no mailer speaks SMTP: our keys would sign nothing.",
+            "Unset DKIM_KEYS, and publish the records that your provider names: it signs itself.",
         )
 
 

@@ -115,7 +115,7 @@ def _of_tls(sending: Sending) -> Iterator[Finding]:
 def _in_the_clear(host: str) -> Finding:
     if _is_near(host):
         return _DELIVERY.ok("tls", f"{host} is next door; what it delivers, it must encrypt.")
-    remedy = "Write EMAIL_URL with smtp+tls:// or smtp+ssl://."
+    remedy = "Write the mailer’s EMAIL_URL with smtp+tls:// or smtp+ssl://."
     return _DELIVERY.error("tls", f"Mail travels to {host} unencrypted.", remedy)
 
 
@@ -136,7 +136,7 @@ def _secured(backend: EmailBackend, host: str) -> Finding:
         return _DELIVERY.error("tls", f"{host} could not be trusted: {error}", remedy)
     except smtplib.SMTPAuthenticationError as error:
         found = f"{host} refused the sign-in: {error.smtp_code}"
-        return _DELIVERY.error("tls", found, "Correct user and password in EMAIL_URL.")
+        return _DELIVERY.error("tls", found, "Correct user and password in the mailer’s EMAIL_URL.")
     except smtplib.SMTPNotSupportedError as error:
         return _DELIVERY.error("tls", f"{host}: {error}", "Use another port, or another server.")
     except (OSError, smtplib.SMTPException) as error:

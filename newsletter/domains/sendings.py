@@ -26,7 +26,6 @@ class Sending(NamedTuple):
     host: str = ""
     keys: tuple[dkim.Key, ...] = ()
     selectors: tuple[tuple[str, str], ...] = ()
-    has_own_envelope: bool = False
 
     def signed_with(self, *selectors: tuple[str, str]) -> "Sending":
         """The same, these pairs of domain and selector being known."""
@@ -34,22 +33,37 @@ class Sending(NamedTuple):
 
 
 def from_domain(domain: str, mailer: str = "default") -> Sending:
-    """Mail from this domain by this mailer, bounces coming back to it."""
+    """Mail from this domain by this mailer, bounces coming back to it.
+
+    Raises UnicodeError where the domain is none, KeyFileError where our own key cannot be read.
+    """
     options = settings.MAILERS[mailer]
     host = str(options.get("OPTIONS", {}).get("host", ""))
     anymail = _ANYMAIL.fullmatch(options["BACKEND"])
     provider = providers.named(anymail[1]) if anymail else providers.running(host.lower())
-    domain = domain.encode("idna").decode().lower().rstrip(".")
+    domain = _in_ascii(domain)
     keys = dkim.keys_of(domain) if host else ()
     return Sending(domain, domain, mailer, provider, host.lower(), keys).signed_with(
         *((key.domain, key.selector) for key in keys)
     )
 
 
-def of_sender(sender: Sender, mailer: str = "") -> Sending:
-    """Mail of this sender, by its own mailer or by this one."""
-    sending = from_domain(sender.domain, mailer or sender.mailer)
+def of_sender(sender: Sender) -> list[Sending]:
+    """Mail of this sender, by each of its mailers that is set up: the standby before it is needed.
+
+    That of campaigns comes first.
+    """
+    named = [sender.mailer, sender.letter_mailer, sender.standby]
+    known = [name for name in dict.fromkeys(named) if name in settings.MAILERS]
+    return [_by(sender, mailer) for mailer in known]
+
+
+def _by(sender: Sender, mailer: str) -> Sending:
+    sending = from_domain(sender.domain, mailer)
     if not sender.bounce_domain:
         return sending
-    envelope = sender.bounce_domain.encode("idna").decode().lower()
-    return sending._replace(envelope_domain=envelope, has_own_envelope=True)
+    return sending._replace(envelope_domain=_in_ascii(sender.bounce_domain))
+
+
+def _in_ascii(domain: str) -> str:
+    return domain.encode("idna").decode().lower().rstrip(".")

@@ -32,18 +32,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         resolver = Resolver([options["resolver"]] if options["resolver"] else [])
         arrived = Arrived(_read(options["received"])) if options["received"] else None
-        try:
-            sendings = list(_sendings(options, arrived))
-        except UnicodeError as error:
-            raise CommandError(f"{options['domain']!r} is no domain: {error}") from error
-        except dkim.KeyFileError as error:
-            raise CommandError(f"DKIM_KEYS: {error}") from error
-        reports = []
-        for sender, sending in sendings:
-            findings = domains.check(sending, resolver, _link(sender), arrived)
-            if options["send_to"]:
-                findings += _sent(sender, options["send_to"])
-            reports.append((sending, sorted(findings, key=lambda one: one.requirement)))
+        reports = [
+            (sending, _findings(sender, sending, resolver, arrived, options["send_to"]))
+            for sender, sending in _named(options, arrived)
+        ]
         self._tell(reports, as_json=options["json"])
         if any(one.level is Level.ERROR for _sending, found in reports for one in found):
             sys.exit(1)
@@ -74,6 +66,32 @@ def _read(name: str) -> bytes:
         raise CommandError(f"{name} cannot be read: {error.strerror}.") from error
 
 
+def _findings(
+    sender: Sender | None,
+    sending: Sending,
+    resolver: Resolver,
+    arrived: Arrived | None,
+    send_to: str | None,
+) -> list[Finding]:
+    findings = domains.check(sending, resolver, _link(sender), arrived)
+    # Once, by the mailer of campaigns.
+    if send_to and (sender is None or sending.mailer == sender.mailers[0]):
+        findings += _sent(sender, send_to)
+    return sorted(findings, key=lambda finding: finding.requirement)
+
+
+def _named(options: dict[str, Any], arrived: Arrived | None) -> list[tuple[Sender | None, Sending]]:
+    try:
+        sendings = list(_sendings(options, arrived))
+    except UnicodeError as error:
+        raise CommandError(f"{options['domain']!r} is no domain: {error}") from error
+    except dkim.KeyFileError as error:
+        raise CommandError(f"DKIM_KEYS: {error}") from error
+    if not sendings:
+        raise CommandError("None of the sender's mailers is set up on this server.")
+    return sendings
+
+
 def _sendings(
     options: dict[str, Any], arrived: Arrived | None
 ) -> Iterator[tuple[Sender | None, Sending]]:
@@ -89,7 +107,8 @@ def _sendings(
         raise CommandError(f"There is no sender {address}." if address else "There is no sender.")
     selectors = options["selector"]
     for sender in senders:
-        yield sender, _with(domains.of_sender(sender), selectors)
+        for sending in domains.of_sender(sender):
+            yield sender, _with(sending, selectors)
     if not senders:
         yield None, _with(domains.from_domain(domain), selectors)
 

@@ -108,6 +108,29 @@ def test_without_a_name_every_sender_is_checked(harbour, dns, publication):
     assert domains == ["harbour.example", "quay.example"]
 
 
+def test_every_mailer_of_a_sender_is_checked(relay, dns, settings, publication):
+    provider = {"BACKEND": "anymail.backends.mailjet.EmailBackend"}
+    settings.MAILERS = settings.MAILERS | {"letters": provider, "other": provider}
+    publication.sender.letter_mailer, publication.sender.standby = "letters", "gone"
+    publication.sender.save()
+
+    told, _code = run(dns)
+
+    sendings = json.loads(told)["sendings"]
+    assert [(one["mailer"], one["provider"]) for one in sendings] == [
+        ("default", ""),
+        ("letters", "Mailjet"),
+    ]
+
+
+def test_a_sender_whose_mailers_are_gone_is_told(harbour, dns, publication):
+    publication.sender.mailer = "gone"
+    publication.sender.save()
+
+    with pytest.raises(CommandError, match="None of the sender's mailers"):
+        run(dns)
+
+
 def test_a_sender_or_file_or_name_server_that_is_none_is_told(harbour, dns, tmp_path):
     for words in [
         ["--sender", "nobody@harbour.example"],
