@@ -31,13 +31,15 @@ def check_server(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
     """DOM-05, as far as machines go: the names of the mail server, and TLS to it."""
     names = _of_names(sending, resolver)
     yield from _DELIVERY.as_far_as_known("ptr.answer", names)
-    yield from _of_tls(sending)
+    yield from _DELIVERY.as_far_as_known("tls.answer", _of_tls(sending, resolver))
 
 
 def check_mail(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
-    """DOM-07: whether replies and bounces find somebody."""
-    domains = {sending.domain: "Replies", sending.envelope_domain: "Bounces"}
-    for domain, what in domains.items():
+    """DOM-07: whether replies and bounces find somebody, and From is a domain at all."""
+    comes = {"From": sending.domain, "Replies": sending.reply_domain}
+    comes["Bounces"] = sending.envelope_domain
+    for domain in dict.fromkeys(comes.values()):
+        what = ", ".join(name for name, where in comes.items() if where == domain)
         found = _of_exchanges(sending, resolver, domain, what)
         yield from _HOSTS.as_far_as_known("mx.answer", found)
 
@@ -100,30 +102,24 @@ def _of_address(host: str, address: str, resolver: Resolver) -> Finding:
     return _DELIVERY.error("ptr", found, "Publish:", wanted)
 
 
-def _of_tls(sending: Sending) -> Iterator[Finding]:
+def _of_tls(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
     backend = mailers[sending.mailer]
     if not isinstance(backend, EmailBackend):
         if sending.provider:
             yield _DELIVERY.ok("tls", f"Mail goes to {sending.provider.name} over HTTPS.")
         return
     if not (backend.use_tls or backend.use_ssl):
-        yield _in_the_clear(sending.host)
+        yield _in_the_clear(sending.host, resolver)
         return
     yield _secured(backend, sending.host)
 
 
-def _in_the_clear(host: str) -> Finding:
-    if _is_near(host):
+def _in_the_clear(host: str, resolver: Resolver) -> Finding:
+    addresses = _addresses(host, resolver)
+    if "." not in host or (addresses and not any(map(is_public, addresses))):
         return _DELIVERY.ok("tls", f"{host} is next door; what it delivers, it must encrypt.")
     remedy = "Write the mailer’s EMAIL_URL with smtp+tls:// or smtp+ssl://."
     return _DELIVERY.error("tls", f"Mail travels to {host} unencrypted.", remedy)
-
-
-def _is_near(host: str) -> bool:
-    try:
-        return not is_public(str(ipaddress.ip_address(host)))
-    except ValueError:
-        return "." not in host
 
 
 def _secured(backend: EmailBackend, host: str) -> Finding:
@@ -154,15 +150,15 @@ def _of_exchanges(
     hosts = resolver.exchanges(domain)
     wanted = Record(domain, "MX", f"10 mail.{sending.domain}.")
     if hosts == [""]:
-        found = f"{domain} says that it takes no mail (RFC 7505). {what} would be lost."
+        found = f"{what}: {domain} says that it takes no mail (RFC 7505)."
         yield _HOSTS.error("mx", found, "Publish:", wanted)
     elif hosts:
         yield from _of_hosts(resolver, domain, what, hosts)
     elif resolver.addresses(domain):
-        found = f"{domain} has no MX record. {what} go to the machine of that name."
+        found = f"{what}: {domain} has no MX record; mail goes to the machine of that name."
         yield _HOSTS.warning("mx", found, "Publish:", wanted)
     else:
-        found = f"{domain} has neither MX nor address. {what} would be lost, and mail refused."
+        found = f"{what}: {domain} has neither MX nor address. Mail is lost, and refused."
         yield _HOSTS.error("mx", found, "Publish:", wanted)
 
 
@@ -170,12 +166,14 @@ def _of_hosts(resolver: Resolver, domain: str, what: str, hosts: list[str]) -> I
     lost = [host for host in hosts if host and not resolver.addresses(host)]
     if len(lost) == len(hosts):
         remedy = "Correct the MX records, or give their hosts addresses."
-        yield _HOSTS.error("mx", f"No MX of {domain} has an address: {', '.join(lost)}.", remedy)
+        found = f"{what}: no MX of {domain} has an address ({', '.join(lost)})."
+        yield _HOSTS.error("mx", found, remedy)
     elif lost:
         remedy = "Take it out, or give it an address."
-        yield _HOSTS.warning("mx", f"An MX of {domain} has no address: {', '.join(lost)}.", remedy)
+        found = f"{what}: an MX of {domain} has no address ({', '.join(lost)})."
+        yield _HOSTS.warning("mx", found, remedy)
     else:
-        yield _HOSTS.ok("mx", f"{what} to {domain} go to {', '.join(hosts)}.")
+        yield _HOSTS.ok("mx", f"{what}: mail to {domain} goes to {', '.join(hosts)}.")
 
 
 def _posted(site: str, host: str, port: int | None, path: str) -> Finding:

@@ -14,13 +14,15 @@ _ANYMAIL = re.compile(r"anymail\.backends\.(\w+)\.EmailBackend")
 
 
 class Sending(NamedTuple):
-    """`domain` is that of From, `envelope_domain` where bounces go; both in ASCII, lower case.
+    """`domain` is that of From, `envelope_domain` where bounces go, `reply_domain` where answers
+    do; all in ASCII, lower case.
 
     `host` is the SMTP server, "" where there is none. `selectors` are known to sign, by domain.
     """
 
     domain: str
     envelope_domain: str
+    reply_domain: str
     mailer: str = "default"
     provider: Provider | None = None
     host: str = ""
@@ -43,7 +45,7 @@ def from_domain(domain: str, mailer: str = "default") -> Sending:
     provider = providers.named(anymail[1]) if anymail else providers.running(host.lower())
     domain = _in_ascii(domain)
     keys = dkim.keys_of(domain) if host else ()
-    return Sending(domain, domain, mailer, provider, host.lower(), keys).signed_with(
+    return Sending(domain, domain, domain, mailer, provider, host.lower(), keys).signed_with(
         *((key.domain, key.selector) for key in keys)
     )
 
@@ -59,10 +61,11 @@ def of_sender(sender: Sender) -> list[Sending]:
 
 
 def _by(sender: Sender, mailer: str) -> Sending:
-    sending = from_domain(sender.domain, mailer)
-    if not sender.bounce_domain:
-        return sending
-    return sending._replace(envelope_domain=_in_ascii(sender.bounce_domain))
+    answers = sender.reply_to.rpartition("@")[2]
+    return from_domain(sender.domain, mailer)._replace(
+        envelope_domain=_in_ascii(sender.bounce_domain or sender.domain),
+        reply_domain=_in_ascii(answers or sender.domain),
+    )
 
 
 def _in_ascii(domain: str) -> str:

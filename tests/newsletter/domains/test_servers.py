@@ -39,8 +39,10 @@ def test_mail_in_the_clear_over_the_internet_is_an_error(relay, check):
     assert check().of("tls") == {"error"}
 
 
-def test_a_relay_next_door_is_not_seen_from_outside(relay, check, settings):
-    settings.MAILERS["default"]["OPTIONS"]["host"] = "127.0.0.1"
+@pytest.mark.parametrize("host", ["127.0.0.1", "relay", "near.harbour.example"])
+def test_a_relay_next_door_is_not_seen_from_outside(relay, check, settings, host):
+    settings.MAILERS["default"]["OPTIONS"]["host"] = host
+    relay.publish("near.harbour.example. A 10.0.0.7")
 
     findings = check()
 
@@ -137,7 +139,18 @@ def test_bounces_must_find_somebody(harbour, check, publication):
     findings = [one for one in check() if one["check"] == "mx"]
 
     assert [one["level"] for one in findings] == ["ok", "error"]
-    assert "Bounces" in findings[1]["found"]
+    assert findings[0]["found"].startswith("From, Replies: mail to harbour.example goes")
+    assert findings[1]["found"].startswith("Bounces: bounces.harbour.example has neither")
+
+
+def test_answers_to_another_domain_must_find_somebody_too(harbour, check, publication):
+    publication.sender.reply_to = "desk@quay.example"
+    publication.sender.save()
+
+    findings = [one for one in check() if one["check"] == "mx"]
+
+    assert [one["level"] for one in findings] == ["ok", "error"]
+    assert findings[1]["found"].startswith("Replies: quay.example")
 
 
 def test_what_may_be_published_besides_is_only_noted(harbour, check):
