@@ -338,3 +338,9 @@ def test_a_letter_whose_sender_has_no_key_leaves_as_it_is(letters_server, keys):
     mail.EmailMessage("Subject", "Hello", "news@quay.example", ["ann@example.com"]).send()
 
     assert b"DKIM-Signature" not in letters_server.received[0].raw
+
+
+def test_a_name_that_stands_twice_is_signed_from_the_bottom_up(keys):
+    raw = b"List-X: one\r\nFrom: news@harbour.example\r\nList-X: two\r\n\r\nHello\r\n"
+
+    assert verdicts(dkim.signed(raw), keys) == BOTH
