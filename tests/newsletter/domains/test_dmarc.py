@@ -75,6 +75,16 @@ def test_a_walk_asks_no_more_than_eight_times(harbour, check):
     assert "_dmarc.g.h.i.j.k.l.harbour.example" not in asked
 
 
+@pytest.mark.parametrize("said", ["n", "y"])
+def test_a_walk_ends_where_a_record_says_so(harbour, check, said):
+    dmarc(harbour, f"v=DMARC1; p=none; psd={said}")
+
+    check("a.harbour.example")
+
+    assert "_dmarc.harbour.example" in harbour.asked
+    assert "_dmarc.example" not in harbour.asked
+
+
 def test_a_registry_is_not_the_organisation(harbour, check):
     """psd=y at the top: what lies one below is, and a neighbour under it is a stranger."""
     del harbour.zones["_dmarc.harbour.example"]
