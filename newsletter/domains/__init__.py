@@ -37,11 +37,14 @@ def check(
 ) -> list[Finding]:
     """Everything that can be found out, in the order of the requirements.
 
-    `arrived` is a message of this sending as it was received; its selectors are looked up too.
+    `arrived` is a message of this sending as it was received: it tells where bounces went, and
+    which selectors signed.
     """
     if arrived:
         signed = [(one.domain, one.selector) for one in arrived.signatures()]
         sending = sending.signed_with(*signed)
+        if arrived.envelope_domain:
+            sending = sending.bouncing_to(arrived.envelope_domain)
     findings = [one for check in _CHECKS for one in check(sending, resolver)]
     findings += _of_messages(sending, resolver, unsubscribe_url, arrived)
     findings += extras.check(sending, resolver)

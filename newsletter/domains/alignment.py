@@ -35,7 +35,14 @@ def _findings(sending: Sending, resolver: Resolver) -> Iterator[Finding]:
             f"Sign for {domain}, and let bounces come to a domain below it.",
         )
         return
-    yield _of_spf(domain, envelope, is_strict=strict_spf, is_aligned=by_spf)
+    if sending.provider and sending.has_foreign_envelope:
+        yield _ABOUT.note(
+            "alignment.spf",
+            f"Bounces go to a domain of {sending.provider.name}’s, unless you set one up there: "
+            "DKIM alone vouches.",
+        )
+    else:
+        yield _of_spf(domain, envelope, is_strict=strict_spf, is_aligned=by_spf)
     yield _of_dkim(domain, signers, by_dkim)
 
 

@@ -8,7 +8,8 @@ class Provider(NamedTuple):
 
     `return_path`: what a CNAME of the envelope domain leads to, or ends with, in its place.
     `selectors`: those that it signs with, where all its customers have the same; `key_hosts`: what
-    their CNAMEs end with. `hosts`: of its SMTP servers.
+    their CNAMEs end with. `hosts`: of its SMTP servers. `has_own_envelope`: bounces go to a domain
+    of its own, unless one sets up another there.
     """
 
     name: str
@@ -17,6 +18,7 @@ class Provider(NamedTuple):
     selectors: tuple[str, ...] = ()
     key_hosts: str = ""
     hosts: tuple[str, ...] = ()
+    has_own_envelope: bool = True
 
 
 _PROVIDERS = {
@@ -46,6 +48,7 @@ _PROVIDERS = {
         spf="mailgun.org",
         selectors=("mx", "k1", "krs", "mta", "pic", "smtp", "mailo"),
         hosts=("mailgun.org",),
+        has_own_envelope=False,
     ),
     "mailjet": Provider(
         "Mailjet",
@@ -92,6 +95,7 @@ _PROVIDERS = {
         spf="_spf.google.com",
         selectors=("google",),
         hosts=("smtp.gmail.com", "smtp-relay.gmail.com"),
+        has_own_envelope=False,
     ),
     "microsoft": Provider(
         "Microsoft 365",
@@ -99,6 +103,7 @@ _PROVIDERS = {
         selectors=("selector1", "selector2"),
         key_hosts="onmicrosoft.com",
         hosts=("office365.com", "protection.outlook.com"),
+        has_own_envelope=False,
     ),
 }
 

@@ -47,13 +47,21 @@ class Arrived:
     @property
     def domain(self) -> str:
         """What it is from; "" if that cannot be read."""
-        return parseaddr("".join(self.all("From")[:1]))[1].rpartition("@")[2].lower()
+        return self._domain_in("From")
+
+    @property
+    def envelope_domain(self) -> str:
+        """Where its bounces went, as whoever delivered it wrote; "" if nobody did."""
+        return self._domain_in("Return-Path")
 
     def names(self) -> list[str]:
         return [name.lower() for name in self._message]
 
     def signatures(self) -> list[Signature]:
         return [_signature(tags.read(value)) for value in self.all("DKIM-Signature")]
+
+    def _domain_in(self, name: str) -> str:
+        return parseaddr("".join(self.all(name)[:1]))[1].rpartition("@")[2].lower()
 
 
 def check(arrived: Arrived, sending: Sending, resolver: Resolver) -> Iterator[Finding]:

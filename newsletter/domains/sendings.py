@@ -28,6 +28,16 @@ class Sending(NamedTuple):
     host: str = ""
     keys: tuple[dkim.Key, ...] = ()
     selectors: tuple[tuple[str, str], ...] = ()
+    # Whether bounces were seen to go there, or told to: a provider may have a domain of its own.
+    is_envelope_known: bool = False
+
+    @property
+    def has_foreign_envelope(self) -> bool:
+        """Whether bounces go to the provider's own domain, as far as can be told."""
+        return bool(self.provider and self.provider.has_own_envelope and not self.is_envelope_known)
+
+    def bouncing_to(self, domain: str) -> "Sending":
+        return self._replace(envelope_domain=domain, is_envelope_known=True)
 
     def signed_with(self, *selectors: tuple[str, str]) -> "Sending":
         """The same, these pairs of domain and selector being known."""
@@ -61,11 +71,9 @@ def of_sender(sender: Sender) -> list[Sending]:
 
 
 def _by(sender: Sender, mailer: str) -> Sending:
-    answers = sender.reply_to.rpartition("@")[2]
-    return from_domain(sender.domain, mailer)._replace(
-        envelope_domain=_in_ascii(sender.bounce_domain or sender.domain),
-        reply_domain=_in_ascii(answers or sender.domain),
-    )
+    answers = _in_ascii(sender.reply_to.rpartition("@")[2] or sender.domain)
+    sending = from_domain(sender.domain, mailer)._replace(reply_domain=answers)
+    return sending.bouncing_to(_in_ascii(sender.bounce_domain)) if sender.bounce_domain else sending
 
 
 def _in_ascii(domain: str) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from newsletter.domains.findings import About, Finding, Record
-from newsletter.domains.providers import is_below
+from newsletter.domains.providers import Provider, is_below
 from newsletter.domains.resolver import Resolver, is_public
 from newsletter.domains.sendings import Sending
 
@@ -106,32 +106,39 @@ def _of_all(walk: "_Walk", domain: str) -> Iterator[Finding]:
 
 def _of_mailer(sending: Sending, resolver: Resolver, walk: "_Walk") -> Iterator[Finding]:
     if sending.provider:
-        yield _of_provider(sending, resolver, walk)
+        yield _of_provider(sending, sending.provider, resolver, walk)
     elif sending.host:
         yield from _of_host(sending.host, resolver, walk)
 
 
-def _of_provider(sending: Sending, resolver: Resolver, walk: "_Walk") -> Finding:
-    provider = sending.provider
-    assert provider  # noqa: S101  Asked by whoever calls.
+def _of_provider(
+    sending: Sending, provider: Provider, resolver: Resolver, walk: "_Walk"
+) -> Finding:
     domain = sending.envelope_domain
     alias = resolver.alias(domain)
     if provider.return_path and is_below(alias, provider.return_path):
         return _ABOUT.ok("spf.mailer", f"{domain} is an alias of {provider.name}’s {alias}.")
     if provider.spf in walk.included:
         return _ABOUT.ok("spf.mailer", f"{provider.name} is included ({provider.spf}).")
+    return _not_included(sending, provider, walk)
+
+
+def _not_included(sending: Sending, provider: Provider, walk: "_Walk") -> Finding:
+    domain = sending.envelope_domain
+    if sending.has_foreign_envelope and not provider.spf:
+        found = f"{provider.name} has a return path of its own, unless you point a CNAME to "
+        return _ABOUT.note("spf.mailer", f"{found}{provider.return_path}.")
     if not provider.spf:
-        return _ABOUT.note(
-            "spf.mailer",
-            f"{provider.name} has a return path of its own, unless you point a CNAME to "
-            f"{provider.return_path}.",
-        )
-    return _ABOUT.error(
-        "spf.mailer",
-        f"The record of {domain} does not include {provider.name}.",
-        f"Put include:{provider.spf} into the record you have, before its end.",
-        Record(domain, "TXT", walk.with_term(f"include:{provider.spf}")),
-    )
+        found = f"{domain} is no alias of {provider.name}’s {provider.return_path}."
+        wanted = Record(domain, "CNAME", f"{provider.return_path}.")
+        return _ABOUT.error("spf.mailer", found, "Publish, if bounces go there:", wanted)
+    found = f"The record of {domain} does not include {provider.name}."
+    remedy = f"Put include:{provider.spf} into the record you have, before its end."
+    wanted = Record(domain, "TXT", walk.with_term(f"include:{provider.spf}"))
+    if sending.has_foreign_envelope:
+        found = f"{found} It need not, while bounces go to a domain of {provider.name}’s."
+        return _ABOUT.warning("spf.mailer", found, remedy, wanted)
+    return _ABOUT.error("spf.mailer", found, remedy, wanted)
 
 
 def _of_host(host: str, resolver: Resolver, walk: "_Walk") -> Iterator[Finding]:

@@ -68,6 +68,13 @@ def test_a_message_as_it_should_arrive_is_fine(harbour, check, received):
     assert "List-Unsubscribe: <https://harbour.example/u/1>" in lists
 
 
+def test_where_bounces_go_is_read_from_the_message(harbour, check, received):
+    findings = check("--received", received("Return-Path: <b+x@bnc.mailjet.com>", PASSED))
+
+    assert findings.one("spf.one-record")["found"].startswith("bnc.mailjet.com ")
+    assert findings.of("alignment.spf") == {"warning"}
+
+
 def test_a_stock_opendkim_breaks_one_click_and_is_found(harbour, check, received):
     findings = check("--received", received(PASSED, names=STOCK))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.newsletter.domains.zones import spf
+from tests.newsletter.domains.zones import envelope, spf
 
 pytestmark = pytest.mark.django_db
 
@@ -125,13 +125,42 @@ def test_what_is_included_must_have_a_record_and_not_lead_back(harbour, check, t
     assert check().of("spf.include") == {"error"}
 
 
-def test_the_provider_must_be_included(harbour, check):
+def test_the_provider_of_our_envelope_must_be_included(harbour, check, publication):
+    envelope(publication, "harbour.example")
     spf(harbour, "v=spf1 ip4:198.51.100.0/24 -all")
 
     one = check().one("spf.mailer")
 
     assert one["level"] == "error"
-    assert one["record"]["value"] == ("v=spf1 ip4:198.51.100.0/24 include:spf.mailjet.com -all")
+    assert one["record"]["value"] == "v=spf1 ip4:198.51.100.0/24 include:spf.mailjet.com -all"
+
+
+def test_one_with_an_envelope_of_its_own_should_be(harbour, check):
+    spf(harbour, "v=spf1 ip4:198.51.100.0/24 -all")
+
+    assert check().of("spf.mailer") == {"warning"}
+
+
+def test_one_that_sends_in_our_name_must_be(harbour, check, settings):
+    settings.MAILERS = {"default": {"BACKEND": "anymail.backends.mailgun.EmailBackend"}}
+    settings.ANYMAIL = {"MAILGUN_API_KEY": "k"}
+    missing = check().of("spf.mailer")
+    spf(harbour, "v=spf1 include:mailgun.org -all")
+    harbour.publish('mailgun.org. TXT "v=spf1 ip4:192.0.2.1 -all"')
+
+    assert (missing, check().of("spf.mailer")) == ({"error"}, {"ok"})
+
+
+def test_one_that_wants_an_alias_is_told_of_it(harbour, check, settings, publication):
+    settings.MAILERS = {"default": {"BACKEND": "anymail.backends.postmark.EmailBackend"}}
+    settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "t"}
+    by_itself = check().of("spf.mailer")
+    envelope(publication, "bounces.harbour.example")
+    harbour.publish('bounces.harbour.example. TXT "v=spf1 -all"')
+    one = check().one("spf.mailer")
+
+    assert (by_itself, one["level"]) == ({"note"}, "error")
+    assert one["record"]["zone_line"] == "bounces.harbour.example. CNAME pm.mtasv.net."
 
 
 def test_an_envelope_that_is_the_providers_alias_needs_no_include(harbour, check, publication):
