@@ -326,6 +326,26 @@ def test_letters_over_smtp_verify(letters_server, keys, subscribe, publication, 
     assert received.message["To"] == "ann@example.com"
 
 
+def test_what_bounces_elsewhere_is_signed_by_whom_it_is_from(
+    letters_server, keys, subscribe, publication, campaign
+):
+    publication.sender.bounce_domain = "bounces.quay.example"
+    publication.sender.save()
+    subscription = subscribe("ann@example.com")
+    letter = Letter.objects.create(
+        kind="welcome", subscriber=subscription.subscriber, abuse_key="x"
+    )
+
+    emails.send(letter)
+    hand_over(messages(campaign, 1))
+
+    assert len(letters_server.received) == 2
+    for received in letters_server.received:
+        assert received.mail_from.endswith("@bounces.quay.example")
+        assert b"mailto:" in received.raw
+        assert verdicts(received.raw, keys) == BOTH
+
+
 def test_a_letter_with_dots_and_empty_lines_at_its_end_verifies(letters_server, keys):
     body = ".\n..\n. a\n\n\n\n"
     mail.EmailMessage("Subject", body, "news@harbour.example", ["ann@example.com"]).send()
