@@ -13,9 +13,11 @@ from newsletter.content import Mailing, Reader, compile_versions
 from newsletter.receivers.mail import Kind, read
 from newsletter.receivers.mail.arrivals import take_in
 from subscribers import tokens
-from subscribers.models import Letter, Sender, Subscription
+from subscribers.models import Letter, Sender, Subscriber, Subscription
 from subscribers.tasks import send_letters
 from subscribers.tokens import Purpose
+from tests.newsletter.sending import start, work
+from tests.providers import provider
 from tests.rfc import findings
 
 AT = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -107,6 +109,31 @@ def test_in_pieces_it_stands_in_one_line(campaign, bounce_domain, briefing):
     headers = Mailing(version).parts(Reader(7, "ann@example.org", "", briefing.pk), AT).headers
 
     assert re.fullmatch(r"<https?://\S+>, <mailto:u\+\S+>", headers["List-Unsubscribe"])
+
+
+@pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
+@pytest.mark.parametrize(
+    "name",
+    ["amazon-ses", "brevo", "mailgun", "mailjet", "postmark", "resend", "sendgrid", "sparkpost"],
+)
+def test_a_standby_through_an_api_writes_every_reader_their_own(
+    campaign, bounce_domain, subscribe, settings, name
+):
+    readers = [subscribe(f"reader{number}@example.org").subscriber for number in range(5)]
+    start(campaign)
+
+    with provider(name) as fake:
+        settings.MAILERS = {"default": fake.mailer}
+        work()
+
+    assert len(fake.received) == len(readers)
+    for received in fake.received:
+        field = f"List-Unsubscribe: {received.header('List-Unsubscribe')}\n".encode()
+        (web, by_mail), _field = ways_out(field)
+        token = web.rstrip("/").rpartition("/")[2]
+        reader, _mailing_list, _campaign = tokens.read(Purpose.UNSUBSCRIBE, token)
+        assert Subscriber.objects.get(pk=reader).address == received.address
+        assert by_mail == f"mailto:u+{token}@{DOMAIN}?subject=unsubscribe"
 
 
 @given(
