@@ -35,11 +35,12 @@ def test_postmark_says_of_each_message_what_became_of_it(fake):
             letter("cyd"),
             letter("dan@example.com", Metadata={"campaign": "7" * 81}),
             letter("eve@example.com", TextBody=""),
+            letter("fay@example.com", MessageStream="news"),
         ],
     )
 
     assert answer.status_code == 200
-    assert [told["ErrorCode"] for told in answer.json()] == [0, 406, 300, 300, 300]
+    assert [told["ErrorCode"] for told in answer.json()] == [0, 406, 300, 300, 300, 1235]
     assert "Found inactive addresses: bob@example.com." in answer.json()[1]["Message"]
     ann = fake.received[0]
     assert ann.html.startswith("{{name}}")
