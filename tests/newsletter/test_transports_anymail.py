@@ -42,6 +42,7 @@ class Api:
         self.connections = set()
         self.at_once = self.most_at_once = 0
         self.pause = 0
+        self.is_over = threading.Event()
 
     def answer(self, status, body=None, headers=None, containing=""):
         self.script.append((containing, status, body or {}, headers or {}))
@@ -52,6 +53,11 @@ class Api:
                 self.script.remove(scripted)
                 return scripted[1:]
         return 200, self.welcome(json.loads(body)), {}
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 32
 
 
 def handler_for(api):
@@ -68,7 +74,7 @@ def handler_for(api):
             api.at_once -= 1
             status, answer, headers = api.take(body)
             if status is LATE:
-                time.sleep(1)
+                api.is_over.wait(10)
                 self.close_connection = True
                 return
             raw = json.dumps(answer).encode()
@@ -93,8 +99,7 @@ def provider(request):
 def api(provider, settings):
     options, welcome = PROVIDERS[provider]
     api = Api(welcome)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(api))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), handler_for(api))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     settings.MAILERS = {
@@ -103,11 +108,12 @@ def api(provider, settings):
             "OPTIONS": {
                 **options,
                 "api_url": f"http://127.0.0.1:{server.server_port}/",
-                "timeout": 0.5,
+                "timeout": 1.5,
             },
         }
     }
     yield api
+    api.is_over.set()
     server.shutdown()
     server.server_close()
     thread.join()

@@ -173,9 +173,9 @@ def impatient(settings, name):
     options = settings.MAILERS["default"]["OPTIONS"]
     if name == "amazon-ses":
         client = options["client_params"]
-        client["config"] = {**client.get("config", {}), "read_timeout": 0.5}
+        client["config"] = {**client.get("config", {}), "read_timeout": 1.5}
     else:
-        options["timeout"] = 0.5
+        options["timeout"] = 1.5
 
 
 @only(*WITH_KEYS)
