@@ -47,7 +47,8 @@ class EventQuerySet(models.QuerySet["Event"]):
 
         What waited for two days does so in vain.
         """
-        while self._apply_some():
+        # Asked first: mostly nothing is, and a transaction on SQLite keeps all writers waiting.
+        while self._ready().exists() and self._apply_some():
             pass
         while self._give_up_some((now or timezone.now()) - _WAITS):
             pass
@@ -72,13 +73,16 @@ class EventQuerySet(models.QuerySet["Event"]):
         self.filter(pk__in=done).update(applied_at=timezone.now())
         return len(events)
 
-    def _apply_some(self) -> int:
+    def _ready(self) -> Self:
         known = Delivery.objects.filter(
             campaign_id=OuterRef("campaign_id"), subscriber_id=OuterRef("subscriber_id")
         )
+        return self.waiting().filter(Exists(known))
+
+    def _apply_some(self) -> int:
         with transaction.atomic():
-            ready = self.waiting().filter(Exists(known)).select_for_update(skip_locked=True)
-            return self._apply(self.filter(pk__in=[event.pk for event in ready[:_PIECE]]))
+            locked = self._ready().select_for_update(skip_locked=True, of=("self",))[:_PIECE]
+            return self._apply(self.filter(pk__in=[event.pk for event in locked]))
 
     def _give_up_some(self, moment: datetime) -> int:
         late = self.waiting().filter(received_at__lt=moment)

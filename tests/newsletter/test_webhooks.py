@@ -10,8 +10,10 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.test import Client
 
+from config.environment import PROVIDERS as PROVIDERS_OF_ANYMAIL
 from newsletter import tasks
 from newsletter.models import Bounce, Delivery, Event
+from newsletter.receivers.webhooks import providers
 from newsletter.receivers.webhooks.freshness import refuse_stale
 from subscribers import tokens
 from subscribers.models import Consent, Letter
@@ -206,6 +208,29 @@ def test_without_a_secret_nobody_is_let_in(client, provider, sent, ann, settings
 
     assert answer.status_code == 403
     assert f"ANYMAIL_{names[0]}" in caplog.text
+
+
+OTHERS = {
+    "mailersend": {"MAILERSEND_SIGNING_SECRET": "key"},
+    "mailtrap": {"MAILTRAP_TRACKING_SECRET": "key"},
+    "mandrill": {"MANDRILL_WEBHOOK_KEY": "key", "MANDRILL_WEBHOOK_URL": "http://localhost/"},
+    "postal": settings_of("sendgrid"),
+    "unisender_go": {"UNISENDER_GO_API_KEY": "key"},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("body", [b"{}", b'{"auth": "wrong"}', b"mandrill_events=[]"])
+def test_others_that_anymail_knows_are_let_in_by_their_signature_only(client, settings, name, body):
+    settings.ANYMAIL = {"POSTAL_WEBHOOK_KEY": "MA=="} | OTHERS[name]
+
+    answer = post(client, name, body, {})
+
+    assert answer.status_code in {400, 403}
+
+
+def test_every_provider_may_report_for_which_anymail_has_a_view():
+    assert {*PROVIDERS_OF_ANYMAIL} - {*providers.PROVIDERS} == {"scaleway"}
 
 
 def test_an_unknown_provider_is_not_found(client):
