@@ -1,8 +1,11 @@
 """Mailbox providers as the newsroom reads of them, and what they reported."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.conf import settings
 from django.core.cache import cache
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from newsletter import rates
@@ -23,8 +26,9 @@ _NAMES = {
 }
 # As many as one reads through; the others are small.
 _SHOWN = 12
-# Counting a million readers takes a second.
+# Counting a million readers takes a second or two, and what comes back takes hours.
 _COUNTED_EVERY = 60
+_COUNTED_LATER_EVERY = 300
 
 
 def house_name(house: str) -> str:
@@ -37,12 +41,18 @@ class Returns:
 
     houses: list[tuple[str, House]]
     rates: Rates
+    # Too long ago: what was reported is not kept any more.
+    is_forgotten: bool = False
 
 
 def returns(campaign: Campaign) -> Returns:
-    """As of the last minute."""
+    """As of the last minutes; of a campaign that has begun."""
+    kept_since = timezone.now() - timedelta(days=settings.KEEP_EVENTS_DAYS)
+    if campaign.started_at and campaign.started_at < kept_since:
+        return Returns([], Rates([]), is_forgotten=True)
     key = f"rates:{campaign.pk}"
-    counted = cache.get_or_set(key, lambda: rates.rates(campaign), _COUNTED_EVERY)
+    every = _COUNTED_LATER_EVERY if campaign.is_closed else _COUNTED_EVERY
+    counted = cache.get_or_set(key, lambda: rates.rates(campaign), every)
     counted = counted or Rates([])
     shown = [(house_name(house.name), house) for house in counted.houses[:_SHOWN]]
     return Returns(shown, counted)

@@ -1,7 +1,10 @@
 """What was reported of a campaign, by mailbox provider: over those that report, and no others."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from newsletter.rates import House, rates
 from tests.newsletter.reports import record, went_to
@@ -170,3 +173,12 @@ def test_the_page_does_not_call_silence_praise(client, editor, briefing, at_yaho
 
     assert "that does not mean that there were none" in page
     assert "stop line" not in page
+
+
+def test_what_is_no_longer_kept_is_not_called_unreported(client, editor, briefing, at_yahoo):
+    campaign = went_to(at_yahoo, briefing, at=timezone.now() - timedelta(days=91))
+
+    page = page_of(client, editor, campaign)
+
+    assert "no longer kept" in page
+    assert "not reported" not in page
