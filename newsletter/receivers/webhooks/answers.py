@@ -100,13 +100,8 @@ def _mailjet(told: dict[str, Any]) -> Answer:
 
 def _sparkpost(told: dict[str, Any]) -> Answer:
     event = next(iter(told["msys"].values()))
-    faults = {"10": Fault.NO_MAILBOX, "30": Fault.NO_MAILBOX, "25": Fault.POLICY}
-    faults |= dict.fromkeys(["50", "51", "52", "53", "54"], Fault.POLICY)
-    faults |= dict.fromkeys(["20", "21", "22", "23", "24", "40", "70"], Fault.RECIPIENT)
-    return Answer(
-        str(event.get("error_code") or ""),
-        fault=faults.get(event.get("bounce_class"), Fault.UNKNOWN),
-    )
+    fault = _SPARKPOST.get(event.get("bounce_class"), Fault.UNKNOWN)
+    return Answer(str(event.get("error_code") or ""), fault=fault)
 
 
 def _amazon_ses(told: dict[str, Any]) -> Answer:
