@@ -40,13 +40,13 @@ def receive(request: HttpRequest, provider: str) -> HttpResponse:
 
 def _refusal(request: HttpRequest, provider: str) -> HttpResponse | None:
     """Before a byte of the body is read."""
-    if int(request.headers.get("Content-Length") or 0) > _LARGEST_BODY:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > _LARGEST_BODY:
         return HttpResponse(status=413)
     if missing := providers.missing_secrets(provider):
         names = " or ".join(f"ANYMAIL_{name}" for name in missing)
         logger.error("%s reports to us, and nothing proves that it is: set %s.", provider, names)
         return HttpResponse(status=403)
-    if provider == "amazon_ses" and "Authorization" not in request.headers:
+    if provider == "amazon_ses" and "HTTP_AUTHORIZATION" not in request.META:
         # Amazon gives the name and the password of the address only when asked for them.
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Basic realm="webhooks"'})
     return None
