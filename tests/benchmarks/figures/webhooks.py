@@ -12,7 +12,8 @@ from tests.benchmarks.sink import sink
 from tests.benchmarks.workbench import Workbench
 
 _READERS = 500_000
-_CONNECTIONS = 16
+# As many at once as the web server has threads.
+_CONNECTIONS = 8
 # Of the readers, how many are reported on: it must be over before the campaign is.
 _REPORTED = 0.04
 # The first make the server load what all need.
