@@ -145,10 +145,8 @@ class Course:
         return ask(lambda: self._worker.standing(mailer).note(outcomes, now))
 
     def _welcome(self, mailer: str, readers: list[Reader]) -> None:
-        is_back = ask(lambda: self._routes.succeeded(mailer, readers)) if readers else False
-        if is_back:
-            # All may go by it at once.
-            self._looked_at = 0.0
+        if readers:
+            ask(lambda: self._routes.succeeded(mailer, readers))
 
     def part(self, troubles: Iterable[TransportError]) -> None:
         """The walk is over: what it learnt of the mailers, all shall know."""

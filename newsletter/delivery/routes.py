@@ -66,8 +66,8 @@ class Routes:
         """By which this one, once chosen, goes; whatever has become of the mailer since."""
         return self._taken[reader.subscriber_id]
 
-    def succeeded(self, mailer: str, readers: Iterable[Reader]) -> bool:
-        """It took these. True if it had been down: what waits for it may be brought forward.
+    def succeeded(self, mailer: str, readers: Iterable[Reader]) -> None:
+        """It took these: all may go by it again, at once, and what waits for it is brought forward.
 
         While it is down only those who were to try it count: what others had on the way, or over
         connections from before, says nothing new.
@@ -75,7 +75,7 @@ class Routes:
         row = self._known.get(mailer)
         tried = self._probing & {reader.subscriber_id for reader in readers}
         if row is None or (row.is_down and not tried):
-            return False
+            return
         if row.is_down:
             Breaker.objects.close(mailer)
             Batch.objects.bring_forward([mailer])
@@ -83,7 +83,6 @@ class Routes:
             Breaker.objects.forgive(mailer)
         del self._known[mailer]
         self._probes.pop(mailer, None)
-        return row.is_down
 
     def failed(self, trouble: TransportError) -> None:
         """A hand could not be given to it."""

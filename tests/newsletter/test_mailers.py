@@ -1,12 +1,13 @@
 """When the first mailer is down its standby takes over, or the campaign holds; on real servers."""
 
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from newsletter import delivery
+from newsletter.content import Reader
 from newsletter.delivery import limits
+from newsletter.delivery.routes import Routes
 from newsletter.models import Batch, Campaign, Delivery, Parking, RateLimit, WarmUp
 from newsletter.reports import progress
 from subscribers.models import Breaker
@@ -109,7 +110,7 @@ def test_when_the_first_fails_in_the_middle_the_standby_takes_the_rest_once_each
     first.fail(after=10)
 
     for _visit in range(4):
-        go_on(timedelta(seconds=12))
+        go_on(MINUTE / 2)
     sending.finish()
 
     assert first.recipients()
@@ -144,7 +145,7 @@ def test_those_in_the_hand_of_the_first_keep_their_outcome(warm, sending, first,
     first.answer = lambda said: HANG_UP if said.step == "DOT" and said.times > 10 else None
 
     for _visit in range(4):
-        go_on(timedelta(seconds=12))
+        go_on(MINUTE / 2)
 
     known = Delivery.Status.UNCERTAIN
     uncertain = {who for who, (status, _code) in statuses(sending).items() if status == known}
@@ -175,6 +176,21 @@ def test_when_it_is_not_back_those_who_found_out_go_by_the_standby(warm, sending
     assert sorted(relay.recipients()) == everybody()
     assert len(first.steps("GREETING")) == 1
     assert Breaker.objects.get().tries == 2
+
+
+def test_what_was_on_the_way_when_it_went_down_does_not_close_it(warm, sending):
+    lists, reader = [warm.publication.mailing_lists.get().pk], Reader(1, "ann@example.org", "", 1)
+    reader = reader._replace(mailing_list_id=lists[0])
+    routes = Routes()
+    routes.look(lists)
+    routes.take(reader)
+    take_down()
+    routes.look(lists)
+
+    routes.succeeded("default", [reader])
+
+    assert is_down()
+    assert routes.mailers == {"relay"}
 
 
 def test_at_most_four_readers_find_out(warm, sending, first, relay):
@@ -388,7 +404,7 @@ def test_a_server_that_is_away_opens_it_after_several_hands(sender, sending, fir
     first.fail()
 
     for _visit in range(3):
-        go_on(timedelta(seconds=12))
+        go_on(MINUTE / 2)
 
     assert is_down()
     assert sending.batches.get().held_by == "default"
@@ -398,7 +414,7 @@ def test_a_server_that_says_later_is_only_waited_for(sender, sending, first):
     first.fail("421 4.3.2 Too many connections")
 
     for _visit in range(3):
-        go_on(timedelta(seconds=12))
+        go_on(MINUTE / 2)
 
     assert not is_down()
     assert Breaker.objects.get().failures == 3
@@ -409,7 +425,7 @@ def test_a_mail_that_gets_through_ends_the_count(sender, sending, first):
     work()
     first.recover()
 
-    go_on(timedelta(seconds=12))
+    go_on(MINUTE / 2)
 
     assert Breaker.objects.count() == 0
     assert sorted(first.recipients()) == everybody()
