@@ -1,6 +1,5 @@
 """When the first mailer is down its standby takes over, or the campaign holds; on real servers."""
 
-
 import pytest
 from django.utils import timezone
 
