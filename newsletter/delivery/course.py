@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from newsletter.content import Reader
 from newsletter.delivery.limits import Limits
-from newsletter.delivery.outcomes import Fate, Message, Outcome, TransportError
+from newsletter.delivery.outcomes import Fate, Message, Outcome, TransportError, UnreachableError
 from newsletter.delivery.routes import Routes
 from newsletter.delivery.verdicts import Answer
 from newsletter.delivery.windows import ask
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _LOOK = 0.5
 # After so long, others who wait in line come first.
 _TURN = 5.0
+# So many in a row of whom nobody knows whether they got it: a call or two, or a hand.
+_SILENCE = 50
 
 
 class Course:
@@ -41,6 +44,7 @@ class Course:
         self._worker = worker
         self._began_at = time.monotonic()
         self._looked_at = 0.0
+        self._unanswered: Counter[str] = Counter()
         self._is_sending = self.is_late = self.gives_way = False
         self._routes = Routes()
 
@@ -141,6 +145,20 @@ class Course:
             self._welcome(mailer, [one.reader for one in outcomes if one.fate is Fate.SENT])
         return " ".join(filter(None, words))
 
+    def silences(self, answers: list[Answer]) -> list[UnreachableError]:
+        """Of mailers that take mail and leave us without an answer, again and again: whoever else
+        was handed over to them would be as uncertain."""
+        for outcome, _row, mailer in answers:
+            if outcome.fate is Fate.UNCERTAIN:
+                self._unanswered[mailer] += 1
+            elif outcome.fate is not Fate.RETURNED:
+                self._unanswered[mailer] = 0
+        return [
+            _silence(mailer)
+            for mailer, count in self._unanswered.items()
+            if count >= _SILENCE or (count and self._routes.is_down(mailer))
+        ]
+
     def _noted(self, mailer: str, outcomes: list[Outcome], now: datetime) -> str:
         return ask(lambda: self._worker.standing(mailer).note(outcomes, now))
 
@@ -219,6 +237,12 @@ class Course:
             return True
         peers = others.filter(campaign__is_breaking=is_breaking)
         return time.monotonic() - self._began_at > _TURN and peers.exists()
+
+
+def _silence(mailer: str) -> UnreachableError:
+    silence = UnreachableError(gettext("It takes mail, and does not say whether it has it."))
+    silence.mailer = mailer
+    return silence
 
 
 class Rates:

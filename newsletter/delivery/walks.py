@@ -152,6 +152,8 @@ class Walk:
             ask(lambda: self._course.give_back(answers))
             if words := self._course.look_at(answers):
                 self._note(SendersFaultError(words))
+        for silence in self._course.silences(answers):
+            self._note(silence)
 
     def _try_to_take(self, window: Window) -> list[Reader]:
         """Told to stop while the database is away, we take nobody, and still have to write."""

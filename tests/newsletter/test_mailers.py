@@ -192,6 +192,21 @@ def test_what_was_on_the_way_when_it_went_down_does_not_close_it(warm, sending):
     assert routes.mailers == {"relay"}
 
 
+def test_a_mailer_that_takes_mail_and_never_answers_is_no_more_given_any(
+    warm, campaign, briefing, first, relay
+):
+    confirmed_readers(400, briefing)
+    sending = start(campaign)
+    first.answer = lambda said: HANG_UP if said.step == "DOT" else None
+
+    for _visit in range(6):
+        go_on(MINUTE / 2)
+
+    known = progress(sending)
+    assert known.sent == len(relay.recipients()) == 400 - known.uncertain
+    assert known.uncertain < 250
+
+
 def test_at_most_four_readers_find_out(warm, sending, first, relay):
     first.answer = lambda said: HANG_UP if said.step == "DOT" else None
     take_down()
