@@ -67,8 +67,9 @@ def _looks() -> list[Callable[[], object]]:
     from newsletter.tasks import look_for_bounces, look_for_due_campaigns, look_for_reports
     from subscribers.tasks import (
         look_for_due_letters,
-        look_for_forgotten_sign_ups,
         look_for_unknown_domains,
+        look_for_unsealed_consents,
+        look_for_what_was_kept_long_enough,
     )
 
     return [
@@ -76,7 +77,8 @@ def _looks() -> list[Callable[[], object]]:
         look_for_due_campaigns,
         look_for_reports,
         look_for_bounces,
-        look_for_forgotten_sign_ups,
+        look_for_unsealed_consents,
+        look_for_what_was_kept_long_enough,
         look_for_unknown_domains,
     ]
 

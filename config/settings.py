@@ -215,6 +215,9 @@ CONFIRM_WITHIN_DAYS = env.count("CONFIRM_WITHIN_DAYS", 7)
 KEEP_UNCONFIRMED_DAYS = env.count("KEEP_UNCONFIRMED_DAYS", 30)
 # How long we keep what was reported of each message; what followed from it stays.
 KEEP_EVENTS_DAYS = env.count("KEEP_EVENTS_DAYS", 90)
+# How long we keep the evidence after a reader left, and network address and browser in it.
+KEEP_EVIDENCE_DAYS = env.count("KEEP_EVIDENCE_DAYS", 3 * 366)
+KEEP_TRACES_DAYS = env.count("KEEP_TRACES_DAYS", 366)
 
 
 # Words and time ----------------------------------------------------------------------------

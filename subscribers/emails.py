@@ -159,7 +159,9 @@ def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
         "asked_at": date_format(asked_at, "j F Y, H:i"),
         "zone": publication.time_zone,
         "front_url": publication.url("/"),
-        "confirm_url": _url(publication, "confirm", Purpose.CONFIRM, first.pk, _seconds()),
+        "confirm_url": _url(
+            publication, "confirm", Purpose.CONFIRM, first.pk, _seconds(), letter.pk
+        ),
         "block_url": _url(publication, "block", Purpose.BLOCK, first.subscriber_id, _seconds()),
     }
 

@@ -145,11 +145,20 @@ class SignupForm(forms.Form):
             page=given["page"],
             language=given["language"],
             form="sign-up",
+            boxes=self._boxes(),
         )
         chosen = [one for one in self.mailing_lists if one.slug in given["lists"]]
         details = {"name": given["name"], "language": given["language"]}
         Subscription.objects.request(given["email"], chosen, evidence, **details)
         tasks.wake_on_commit()
+
+    def _boxes(self) -> dict[str, Any]:
+        """What could be ticked, and whether it was."""
+        chosen = self.cleaned_data["lists"]
+        return {
+            "agree": self.cleaned_data["agree"],
+            "lists": {one.slug: one.slug in chosen for one in self.mailing_lists},
+        }
 
     def _posted_terms(self) -> Terms | None:
         number = str(self.data.get("terms", ""))

@@ -2,9 +2,11 @@
 
 import logging
 import threading
-from datetime import timedelta
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection, transaction
@@ -12,13 +14,17 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from subscribers import emails
-from subscribers.models import Letter, MailDomain, Subscription
+from subscribers.models import Letter, MailDomain, Removal, Seal, Subscription
 
 logger = logging.getLogger(__name__)
 
 # A wake-up that no worker heard for this long says nothing new any more.
 STALE_AFTER = 10
+A_MINUTE = 60
 A_DAY = 24 * 60 * 60
+# Seconds: so long one task goes on by steps, and so long it lets others write in between.
+_A_WHILE = 20
+_GAP = 0.001
 # Held by the one thread of this process that asks name servers.
 _looking_up = threading.Lock()
 
@@ -31,18 +37,70 @@ def send_letters() -> None:
 
 
 @shared_task
+def seal_consents() -> None:
+    """Set the seals that are due, one after another."""
+    _in_steps(seal_consents, Seal.objects.seal)
+
+
+@shared_task
 def purge_unconfirmed() -> int:
     """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
-    before = timezone.now() - timedelta(days=settings.KEEP_UNCONFIRMED_DAYS)
-    purged = Subscription.objects.purge_unconfirmed(before)
+    before = _days_ago(settings.KEEP_UNCONFIRMED_DAYS)
+    purged = _in_steps(purge_unconfirmed, lambda: Subscription.objects.purge_unconfirmed(before))
     logger.info("Forgot %d sign-ups that nobody confirmed before %s.", purged, before)
     return purged
 
 
-def look_for_forgotten_sign_ups() -> None:
+@shared_task
+def purge_left() -> int:
+    """Forget what was agreed to by who left long ago (EVD-08)."""
+    before = _days_ago(settings.KEEP_EVIDENCE_DAYS)
+    purged = _in_steps(purge_left, lambda: Subscription.objects.purge_left(before))
+    logger.info("Forgot %d subscriptions that ended before %s.", purged, before)
+    return purged
+
+
+@shared_task
+def trim_traces() -> int:
+    """Empty network address and browser of older evidence (EVD-08)."""
+    before = _days_ago(settings.KEEP_TRACES_DAYS)
+    trimmed = _in_steps(trim_traces, lambda: Removal.objects.trim_some(before))
+    logger.info("Emptied network address and browser of %d consents before %s.", trimmed, before)
+    return trimmed
+
+
+def look_for_unsealed_consents() -> None:
+    """Called by every worker's heartbeat; once a minute one of them does something."""
+    if cache.add("seal-consents", True, timeout=A_MINUTE) and Seal.objects.is_due():
+        seal_consents.apply_async(expires=A_MINUTE)
+
+
+def look_for_what_was_kept_long_enough() -> None:
     """Called by every worker's heartbeat; once a day one of them does something."""
-    if cache.add("purge-unconfirmed", True, timeout=A_DAY):
-        purge_unconfirmed.apply_async(expires=A_DAY)
+    if cache.add("kept-long-enough", True, timeout=A_DAY):
+        for task in [purge_unconfirmed, purge_left, trim_traces]:
+            task.apply_async(expires=A_DAY)
+
+
+def _in_steps(task: Task[[], object], step: Callable[[], int]) -> int:
+    """Step after step until one has nothing to do; what is left after a while is a task again.
+
+    Small steps hold up nobody: each is a transaction of its own.
+    """
+    done, until = 0, time.monotonic() + _A_WHILE
+    while some := step():
+        done += some
+        if time.monotonic() > until:
+            task.apply_async(expires=A_DAY)
+            break
+        if connection.vendor == "sqlite":
+            # It has one writer: without a gap a sign-up waits for seconds.
+            time.sleep(_GAP)
+    return done
+
+
+def _days_ago(days: int) -> datetime:
+    return timezone.now() - timedelta(days=days)
 
 
 def look_for_due_letters() -> None:

@@ -22,7 +22,7 @@ _LONGEST_TOKEN = 120
 class Purpose(enum.StrEnum):
     """What a link may do. A token of one purpose is noise to every other."""
 
-    CONFIRM = "confirm"  # subscription, seconds since the epoch
+    CONFIRM = "confirm"  # subscription, seconds since the epoch, letter
     BLOCK = "block"  # subscriber, seconds since the epoch: "this wasn't me"
     UNSUBSCRIBE = "unsubscribe"  # subscriber, mailing list, campaign (0: none)
     UNDO = "undo"  # subscription that was ended, seconds since the epoch

@@ -6,6 +6,7 @@ address: so there is nothing for a forged request to borrow, and no CSRF token t
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 
 from django.db import transaction
@@ -21,6 +22,7 @@ from subscribers.forms import SignupForm
 from subscribers.models import (
     Consent,
     Evidence,
+    Letter,
     MailingList,
     Publication,
     Subscriber,
@@ -35,6 +37,7 @@ type TokenView = Callable[[HttpRequest, str], HttpResponse]
 
 LARGEST_FORM = 16 * 1024
 LONGEST_BROWSER = 400
+LONGEST_REFERRER = 500
 
 
 class SeeOther(HttpResponseRedirect):
@@ -115,7 +118,11 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     if subscription and request.method == "POST":
         request.encoding = "utf-8"
         shown = request.POST.getlist("lists")
-        subscription.confirm(_evidence(request, Consent.Method.LINK), shown)
+        letter = Letter.objects.of_link(token)
+        evidence = _evidence(request, Consent.Method.LINK)
+        if letter:
+            evidence = replace(evidence, message_id=letter.message_id, mailed_at=letter.sent_at)
+        subscription.confirm(evidence, shown)
         tasks.wake_on_commit()
         subscription.refresh_from_db(fields=["confirmed_at", "ended_at"])
     if subscription is None or subscription.ended_at:
@@ -211,6 +218,7 @@ def _evidence(
         method=method,
         network_address=client_address(request),
         browser=plain_line(request.headers.get("User-Agent", ""))[:LONGEST_BROWSER],
+        referrer=plain_line(request.headers.get("Referer", ""))[:LONGEST_REFERRER],
         language=get_language() or "",
         source=source,
         wording=wording,

@@ -1,13 +1,14 @@
 """Fixtures, named after what they give."""
 
 import os
+import sqlite3
 from collections import Counter
 
 import pytest
 import redis
 from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
-from django.db import connections
+from django.db import connection, connections
 from django.db.models.functions import Now
 from django.utils import timezone
 from playwright.sync_api import sync_playwright
@@ -43,6 +44,24 @@ def empty_cache():
 def no_outage(monkeypatch):
     """The database has answered for as long as anybody asks."""
     monkeypatch.setattr(outages, "seconds_without_one", lambda: 3600.0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def flushing_past_triggers():
+    """Emptying tables between tests is no act on evidence. (PostgreSQL truncates.)"""
+    operations = connection.ops
+    flush = operations.execute_sql_flush
+    if connection.vendor == "sqlite":
+        operations.execute_sql_flush = lambda statements: _past_triggers(flush, statements)
+    yield
+    operations.execute_sql_flush = flush
+
+
+def _past_triggers(flush, statements):
+    connection.ensure_connection()
+    connection.connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+    flush(statements)
+    connection.connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, True)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def _invite(lists: list[MailingList], terms: Terms, now: datetime) -> None:
     chance = random.Random(6)  # noqa: S311  The same readers on every machine.
     people = Subscriber.objects.bulk_create(_subscribers(chance))
     periods = Subscription.objects.bulk_create(
-        period for person in people for period in _periods(person, lists, now, chance)
+        period for person in people for period in _periods(person, lists, terms, now, chance)
     )
     Consent.objects.bulk_create(
         consent for period in periods for consent in _consents(period, terms)
@@ -110,7 +110,11 @@ def _subscribers(chance: random.Random) -> Iterator[Subscriber]:
 
 
 def _periods(
-    person: Subscriber, lists: list[MailingList], now: datetime, chance: random.Random
+    person: Subscriber,
+    lists: list[MailingList],
+    terms: Terms,
+    now: datetime,
+    chance: random.Random,
 ) -> Iterator[Subscription]:
     requested = now - timedelta(minutes=chance.randrange(2 * 1440, 365 * 1440))
     confirmed = requested + timedelta(seconds=chance.randrange(40, 7200))
@@ -121,6 +125,7 @@ def _periods(
             mailing_list=mailing_list,
             requested_at=requested,
             confirmed_at=confirmed,
+            agreed_to=terms,
         )
 
 
@@ -131,6 +136,9 @@ def _consents(period: Subscription, terms: Terms) -> Iterator[Consent]:
         "subscription": period,
         "mailing_list": period.mailing_list,
         "address": period.subscriber.address,
+        "terms": terms,
+        "terms_hash": terms.fingerprint,
+        "wording": terms.label,
         "language": "en",
         "source": "demo",
     }
@@ -138,16 +146,19 @@ def _consents(period: Subscription, terms: Terms) -> Iterator[Consent]:
         **said,
         action=Consent.Action.GIVEN,
         method=Consent.Method.FORM,
-        terms=terms,
-        wording=terms.label,
         form="sign-up",
+        boxes={"agree": True, "lists": {period.mailing_list.slug: True}},
+        page="/",
         at=period.requested_at,
+        recorded_at=period.requested_at,
     )
+    confirmed_at = period.confirmed_at or period.requested_at
     yield Consent(
         **said,
         action=Consent.Action.CONFIRMED,
         method=Consent.Method.LINK,
-        at=period.confirmed_at or period.requested_at,
+        at=confirmed_at,
+        recorded_at=confirmed_at,
     )
 
 

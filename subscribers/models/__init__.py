@@ -1,23 +1,30 @@
 """The rows that say who may be mailed, and why."""
 
 from subscribers.models.breakers import Breaker, Failure
-from subscribers.models.consents import Consent, Evidence, Terms
+from subscribers.models.consents import Consent, Evidence
 from subscribers.models.domains import MailDomain
+from subscribers.models.imprints import Imprint
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList, Publication, Sender
+from subscribers.models.removals import Removal
+from subscribers.models.seals import Seal
 from subscribers.models.subscribers import Subscriber
 from subscribers.models.subscriptions import Subscription
 from subscribers.models.suppressions import Suppression
+from subscribers.models.terms import Terms
 
 __all__ = [
     "Breaker",
     "Consent",
     "Evidence",
     "Failure",
+    "Imprint",
     "Letter",
     "MailDomain",
     "MailingList",
     "Publication",
+    "Removal",
+    "Seal",
     "Sender",
     "Subscriber",
     "Subscription",

@@ -12,7 +12,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from subscribers import tokens
 from subscribers.models.suppressions import Suppression
+from subscribers.tokens import Purpose
 
 if TYPE_CHECKING:
     from subscribers.models.subscribers import Subscriber
@@ -53,6 +55,14 @@ class LetterQuerySet(models.QuerySet["Letter"]):
         """The reader has reacted: what was unanswered does not count against the mailbox."""
         letters = self.filter(subscriber=subscriber, kind=Letter.Kind.CONFIRM)
         letters.filter(answered_at__isnull=True).update(answered_at=Now())
+
+    def of_link(self, token: str) -> "Letter | None":
+        """The letter that a link to confirm stands in; None if it is none of ours, or gone."""
+        try:
+            _subscription, _signed_at, pk = tokens.read(Purpose.CONFIRM, token)
+        except ValueError:
+            return None
+        return self.filter(pk=pk, kind=Letter.Kind.CONFIRM).first()
 
     def due(self) -> Self:
         """Neither sent nor given up, its time has come, and nobody is at it."""

@@ -16,7 +16,7 @@ from subscribers.addresses import Address
 from subscribers.validators import validate_mailer, validate_plain_line, validate_time_zone
 
 if TYPE_CHECKING:
-    from subscribers.models.consents import Terms
+    from subscribers.models.terms import Terms
 
 
 _MARK = ["warmed_standby", "warmed_by", "warmed_at"]

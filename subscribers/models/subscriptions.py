@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -17,8 +18,10 @@ from subscribers.addresses import Address
 from subscribers.models.consents import Consent, Evidence
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList
+from subscribers.models.removals import Removal
 from subscribers.models.subscribers import Subscriber
 from subscribers.models.suppressions import Suppression
+from subscribers.models.terms import Terms
 from subscribers.tokens import Purpose
 
 # How long "Changed your mind?" stays on offer.
@@ -81,12 +84,13 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         self, purpose: Purpose, token: str, life: timedelta = timedelta.max
     ) -> "Subscription | None":
         try:
-            pk, signed_at = tokens.read(purpose, token)
+            pk, signed_at, *_letter = tokens.read(purpose, token)
         except tokens.BadTokenError:
             return None
         if time.time() - signed_at > life.total_seconds():
             return None
-        return self.select_related("subscriber", "mailing_list").filter(pk=pk).first()
+        related = self.select_related("subscriber", "mailing_list", "agreed_to")
+        return related.filter(pk=pk).first()
 
     def request(
         self,
@@ -104,13 +108,13 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             if Suppression.objects.forbids_letters().filter(key__in=address.suppression_keys()):
                 return None
             subscriber = Subscriber.objects.known(address, **details)
-            opened = [self._open(subscriber, mailing_list) for mailing_list in mailing_lists]
+            opened = [self._open(subscriber, one, evidence.terms) for one in mailing_lists]
             letter = self._letter(subscriber)
             for subscription, is_new in opened:
                 # Every letter can be confirmed, so each has the words that it answers on record;
                 # a robot's hundredth try has no letter and leaves nothing.
                 if is_new or (letter and subscription.is_pending):
-                    Consent.objects.record(Consent.Action.GIVEN, subscription, evidence)
+                    subscription._give(evidence)
         return letter
 
     def ask_again(self, token: str) -> Letter | None:
@@ -166,28 +170,38 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         waiting = self.filter(confirmed_at__isnull=True, requested_at__lt=before)
         return waiting.exclude(Exists(asked_since))
 
-    def purge_unconfirmed(self, before: datetime) -> int:
-        """Erase what was never confirmed, with its evidence and who has nothing else here."""
-        purged = 0
-        while some := self._purge_some(before):
-            purged += some
-        return purged
+    def left_before(self, moment: datetime) -> Self:
+        """Over since then: nobody can ask any more what was agreed to (EVD-08)."""
+        return self.filter(confirmed_at__isnull=False, ended_at__lt=moment)
 
-    def _purge_some(self, before: datetime) -> int:
+    def purge_unconfirmed(self, before: datetime) -> int:
+        """Forget some of what was never confirmed; of how many periods it did, 0 if all is done."""
+        return self._forget_some(self.forgotten(before), Removal.Reason.NEVER_CONFIRMED)
+
+    def purge_left(self, before: datetime) -> int:
+        """Forget some periods that ended before; of how many it did, 0 if all is done."""
+        return self._forget_some(self.left_before(before), Removal.Reason.EVIDENCE_OVER)
+
+    def _forget_some(self, over: Self, reason: str) -> int:
+        """With the evidence, and with who has nothing else here."""
         with transaction.atomic():
             # Whoever signs up again at this moment comes before the lock, and is seen, or after it.
-            readers = Subscriber.objects.first_locked(self.forgotten(before).values("subscriber"))
-            periods = list(self.forgotten(before).filter(subscriber__in=readers))
-            keys = [period.pk for period in periods]
-            Consent.objects.filter(subscription__in=keys).erase()
+            readers = Subscriber.objects.first_locked(over.values("subscriber"))
+            keys = list(over.filter(subscriber__in=readers).values_list("pk", flat=True))
+            Removal.objects.remove(Consent.objects.filter(subscription__in=keys), reason)
             self.filter(pk__in=keys).delete()
             Subscriber.objects.filter(pk__in=readers, subscriptions__isnull=True).delete()
-        return len(periods)
+        return len(keys)
 
     def _open(
-        self, subscriber: Subscriber, mailing_list: MailingList
+        self, subscriber: Subscriber, mailing_list: MailingList, terms: Terms | None
     ) -> "tuple[Subscription, bool]":
-        return self.get_or_create(subscriber=subscriber, mailing_list=mailing_list, ended_at=None)
+        return self.get_or_create(
+            subscriber=subscriber,
+            mailing_list=mailing_list,
+            ended_at=None,
+            defaults={"agreed_to": terms},
+        )
 
     def _letter(self, subscriber: Subscriber) -> Letter | None:
         pending = self.pending().filter(subscriber=subscriber).order_by("id").first()
@@ -214,6 +228,10 @@ class Subscription(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     end_reason = models.CharField(_("why"), max_length=16, choices=EndReason, blank=True)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+    # The terms that the last form showed; once confirmed, those that the reader agreed to last.
+    agreed_to = models.ForeignKey(
+        Terms, models.PROTECT, null=True, blank=True, related_name="subscriptions", db_index=False
+    )
 
     objects = SubscriptionQuerySet.as_manager()
 
@@ -231,7 +249,12 @@ class Subscription(models.Model):
                 fields=["mailing_list", "subscriber"],
                 condition=Q(confirmed_at__isnull=False),
                 name="subscription_walk",
-            )
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(ended_at__isnull=False),
+                name="subscription_over",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -250,7 +273,8 @@ class Subscription(models.Model):
             if not pending.filter(pk=self.pk).update(confirmed_at=Now()):
                 return False
             waiting = pending.filter(mailing_list__slug__in=list(shown))
-            siblings = list(waiting.select_related("mailing_list").select_for_update(of=("self",)))
+            related = waiting.select_related("mailing_list", "agreed_to")
+            siblings = list(related.select_for_update(of=("self",)))
             pending.filter(pk__in=[one.pk for one in siblings]).update(confirmed_at=Now())
             self._write_confirmed([self, *siblings], evidence)
             Letter.objects.answered(subscriber)
@@ -259,7 +283,7 @@ class Subscription(models.Model):
 
     def _write_confirmed(self, periods: "list[Subscription]", evidence: Evidence) -> None:
         for period in periods:
-            Consent.objects.record(Consent.Action.CONFIRMED, period, evidence)
+            Consent.objects.record(Consent.Action.CONFIRMED, period, period._under_terms(evidence))
         lists = [period.mailing_list for period in periods]
         Suppression.objects.lift(self.subscriber.suppression_key, lists)
 
@@ -295,10 +319,24 @@ class Subscription(models.Model):
                 subscriber=self.subscriber,
                 mailing_list=self.mailing_list,
                 confirmed_at=Now(),
+                agreed_to=self.agreed_to,
             )
             Consent.objects.record(Consent.Action.GIVEN, period, evidence)
             period._write_confirmed([period], evidence)
         return True
+
+    def _give(self, evidence: Evidence) -> None:
+        if self.agreed_to_id != (evidence.terms and evidence.terms.pk):
+            self.agreed_to = evidence.terms
+            self.save(update_fields=["agreed_to"])
+        Consent.objects.record(Consent.Action.GIVEN, self, evidence)
+
+    def _under_terms(self, evidence: Evidence) -> Evidence:
+        """With the words that this period answers, unless others were shown."""
+        if self.agreed_to is None or evidence.terms:
+            return evidence
+        wording = evidence.wording or self.agreed_to.label
+        return replace(evidence, terms=self.agreed_to, wording=wording)
 
     @property
     def is_pending(self) -> bool:

@@ -285,10 +285,10 @@ def test_who_refused_stays_refused_when_the_rows_are_forgotten(client, sign_up, 
 
 def test_the_heartbeat_forgets_once_a_day(sign_up, eager, django_assert_num_queries):
     cache.clear()
-    tasks.look_for_forgotten_sign_ups()
+    tasks.look_for_what_was_kept_long_enough()
 
     with django_assert_num_queries(0):
-        tasks.look_for_forgotten_sign_ups()
+        tasks.look_for_what_was_kept_long_enough()
 
 
 def test_a_form_with_a_broker_that_is_down_answers_at_once_and_loses_no_letter(

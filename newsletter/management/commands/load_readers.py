@@ -11,7 +11,7 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from subscribers.addresses import Address
-from subscribers.models import Consent, MailingList, Subscriber, Subscription
+from subscribers.models import Consent, MailingList, Subscriber, Subscription, Terms
 
 # RFC 2606: names that will never belong to anybody.
 _RESERVED = re.compile(r"(.+\.)?(example|test|invalid|localhost|example\.(com|net|org))$")
@@ -73,7 +73,12 @@ def _load(numbers: range, domain: str, mailing_list: MailingList) -> None:
     with transaction.atomic():
         _add_subscribers(numbers, domain, now)
         _add_for_each(
-            Subscription(mailing_list=mailing_list, requested_at=now, confirmed_at=now),
+            Subscription(
+                mailing_list=mailing_list,
+                requested_at=now,
+                confirmed_at=now,
+                agreed_to=_terms(mailing_list),
+            ),
             f"FROM {person} person WHERE {_AMONG}",
             ours,
             subscriber_id="person.id",
@@ -122,15 +127,20 @@ def _subscribers(numbers: range, domain: str, now: datetime) -> Iterator[Subscri
 
 
 def _consent(action: str, mailing_list: MailingList) -> Consent:
-    terms = mailing_list.publication.terms_versions.order_by("number").last()
+    terms = _terms(mailing_list)
     return Consent(
         action=action,
         mailing_list=mailing_list,
         terms=terms,
+        terms_hash=terms.fingerprint if terms else "",
         wording=terms.label if terms else "",
         method=Consent.Method.IMPORT,
         source="load_readers",
     )
+
+
+def _terms(mailing_list: MailingList) -> Terms | None:
+    return mailing_list.publication.terms_versions.order_by("number").last()
 
 
 def _add_for_each(row: models.Model, rest: str, params: list[str], **columns: str) -> None:
