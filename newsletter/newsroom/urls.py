@@ -11,6 +11,7 @@ from newsletter.newsroom.views import (
     mailers,
     publication,
     readers,
+    receipts,
     sending,
     sign_in,
 )
@@ -62,6 +63,9 @@ urlpatterns = [
     path("articles/<int:pk>/withdrawal/", articles.withdrawal, name="article-withdrawal"),
     path("readers/", readers.index, name="readers"),
     path("readers/<int:pk>/", readers.page, name="reader"),
+    path("readers/<int:pk>/receipts/", receipts.draw_up, name="reader-receipts"),
+    path("readers/receipts/<int:pk>/", receipts.page, name="receipt"),
+    path("readers/receipts/<int:pk>.json", receipts.as_json, name="receipt-json"),
     path("lists/", lists.index, name="lists"),
     path("lists/new/", lists.new, name="new-list"),
     path("lists/<int:pk>/", lists.page, name="list"),

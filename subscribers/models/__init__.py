@@ -6,6 +6,7 @@ from subscribers.models.domains import MailDomain
 from subscribers.models.imprints import Imprint
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList, Publication, Sender
+from subscribers.models.receipts import Receipt
 from subscribers.models.removals import Removal
 from subscribers.models.seals import Seal
 from subscribers.models.subscribers import Subscriber
@@ -23,6 +24,7 @@ __all__ = [
     "MailDomain",
     "MailingList",
     "Publication",
+    "Receipt",
     "Removal",
     "Seal",
     "Sender",

@@ -8,7 +8,7 @@ from django.urls import URLPattern, reverse
 
 from newsletter.models import Campaign, Version
 from newsletter.newsroom import attempts, urls
-from subscribers.models import Subscriber
+from subscribers.models import Receipt, Subscriber
 
 OUR_APPS = {"newsletter", "subscribers"}
 OPEN_TO_ALL = {"sign-in", "sign-out"}
@@ -31,6 +31,7 @@ EXPECTED = {
     "campaign-standby": 302,
     "article-publication": 405,
     "article-withdrawal": 405,
+    "reader-receipts": 405,
     "campaign-review": 422,
 }
 
@@ -39,8 +40,11 @@ def address(pattern: URLPattern, campaign: Campaign) -> str:
     converters = pattern.pattern.converters
     known = {"slug": "morning-briefing", "pk": campaign.pk, "parking": 1}
     known |= {"mailer": "default", "sender": campaign.publication.sender_id}
-    if pattern.name == "reader":
+    if pattern.name in {"reader", "reader-receipts"}:
         known["pk"] = Subscriber.objects.earliest("pk").pk
+    if pattern.name in {"receipt", "receipt-json"}:
+        reader = Subscriber.objects.earliest("pk")
+        known["pk"] = Receipt.objects.create(subscriber=reader, actor="editor", reason="x").pk
     if pattern.name == "list":
         known["pk"] = campaign.mailing_lists.get().pk
     if pattern.name in {"article", "article-preview"}:

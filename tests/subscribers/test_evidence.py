@@ -59,9 +59,7 @@ def test_a_confirmation_names_the_mail_that_it_answers(client, sign_up, letters,
     assert (confirmed.network_address, confirmed.method) == ("127.0.0.1", Consent.Method.LINK)
 
 
-def test_a_confirmation_is_under_the_terms_of_the_form(
-    client, sign_up, letters, link, publication
-):
+def test_a_confirmation_is_under_the_terms_of_the_form(client, sign_up, letters, link, publication):
     sign_up()
     publication.terms_versions.create(number=2, text="Other terms.")
     mail = letters()[0]

@@ -8,7 +8,7 @@ from newsletter.newsroom.forms.publication import (
     PublicationForm,
     TermsForm,
 )
-from newsletter.newsroom.forms.readers import ReaderSearchForm
+from newsletter.newsroom.forms.readers import ReaderSearchForm, ReceiptForm
 from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
 from newsletter.newsroom.forms.senders import SenderForm
 from newsletter.newsroom.forms.sign_in import SignInForm
@@ -20,6 +20,7 @@ __all__ = [
     "MailingListForm",
     "PublicationForm",
     "ReaderSearchForm",
+    "ReceiptForm",
     "ReplacementForm",
     "ScheduleForm",
     "SenderForm",

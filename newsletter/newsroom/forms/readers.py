@@ -1,10 +1,10 @@
-"""Looking for a reader."""
+"""Looking for a reader, and at the evidence."""
 
 from django import forms
 from django.db import models
 from django.utils.translation import gettext_lazy
 
-from subscribers.models import Subscriber
+from subscribers.models import Receipt, Subscriber
 
 
 class ReaderSearchForm(forms.Form):
@@ -28,3 +28,18 @@ class ReaderSearchForm(forms.Form):
         if last:
             readers = readers.filter(identity__gt=last)
         return readers.order_by("identity")
+
+
+class ReceiptForm(forms.Form):
+    """What somebody wants to see a reader's evidence for."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("What for"),
+        max_length=200,
+        help_text=gettext_lazy("“The reader asks”, “Letter of the authority of 3 May”…"),
+    )
+
+    def draw_up(self, reader: Subscriber, actor: str) -> Receipt:
+        return Receipt.objects.create(
+            subscriber=reader, actor=actor, reason=self.cleaned_data["reason"]
+        )

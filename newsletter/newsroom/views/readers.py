@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from newsletter.newsroom.access import editors_only
-from newsletter.newsroom.forms import ReaderSearchForm
+from newsletter.newsroom.forms import ReaderSearchForm, ReceiptForm
 from subscribers.models import Consent, Subscriber, Subscription, Suppression
 
 _A_PAGE = 50
@@ -43,6 +43,8 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "suppressions": Suppression.objects.filter(key=reader.suppression_key)
         .select_related("mailing_list", "publication")
         .order_by("-id"),
+        "receipt_form": ReceiptForm(),
+        "receipts": reader.receipts.order_by("-id")[:20],
         "letters": reader.letters.order_by("-id")[:20],
     }
     return render(request, "newsroom/reader.html", context)
