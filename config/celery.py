@@ -67,6 +67,7 @@ def _looks() -> list[Callable[[], object]]:
     from newsletter.tasks import look_for_bounces, look_for_due_campaigns, look_for_reports
     from subscribers.tasks import (
         look_for_due_letters,
+        look_for_readers_to_ask,
         look_for_unknown_domains,
         look_for_unsealed_consents,
         look_for_what_was_kept_long_enough,
@@ -78,6 +79,7 @@ def _looks() -> list[Callable[[], object]]:
         look_for_reports,
         look_for_bounces,
         look_for_unsealed_consents,
+        look_for_readers_to_ask,
         look_for_what_was_kept_long_enough,
         look_for_unknown_domains,
     ]

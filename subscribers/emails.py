@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 
 from subscribers import colours, tokens
-from subscribers.models import Letter, Publication, Sender, Subscription
+from subscribers.models import Letter, Publication, Renewal, Sender, Subscription
 from subscribers.posting import post
 from subscribers.tokens import Purpose
 from subscribers.validators import plain_line, plain_text
@@ -163,7 +163,17 @@ def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
             publication, "confirm", Purpose.CONFIRM, first.pk, _seconds(), letter.pk
         ),
         "block_url": _url(publication, "block", Purpose.BLOCK, first.subscriber_id, _seconds()),
+        "renewal": _renewal(letter, publication),
+        "agree_url": _url(publication, "agree", Purpose.AGREE, first.subscriber_id),
+        "terms_url": publication.url(reverse("subscribers:terms")),
     }
+
+
+def _renewal(letter: Letter, publication: Publication) -> Renewal | None:
+    """What the reader is asked to agree to."""
+    if letter.kind != Letter.Kind.TERMS:
+        return None
+    return Renewal.objects.filter(terms__publication=publication).latest("terms")
 
 
 def _headers(letter: Letter, sender: Sender | None, context: dict[str, Any]) -> dict[str, str]:
@@ -172,7 +182,7 @@ def _headers(letter: Letter, sender: Sender | None, context: dict[str, Any]) -> 
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "OOF, AutoReply",
     }
-    if letter.kind == Letter.Kind.WELCOME:
+    if letter.kind in {Letter.Kind.WELCOME, Letter.Kind.TERMS}:
         headers["List-Unsubscribe"] = ", ".join(_ways_out(letter.periods()[0], sender))
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return headers

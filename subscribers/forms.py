@@ -164,4 +164,5 @@ class SignupForm(forms.Form):
         number = str(self.data.get("terms", ""))
         if not number.isdecimal() or len(number) > 9:
             return None
-        return self.publication.terms_versions.filter(number=int(number)).first()
+        versions = self.publication.terms_versions.filter(number=int(number))
+        return versions.still_offered().first()

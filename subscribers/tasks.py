@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from subscribers import emails
+from subscribers import emails, renewals
 from subscribers.models import Letter, MailDomain, Removal, Seal, Subscription
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,11 @@ def trim_traces() -> int:
     trimmed = _in_steps(trim_traces, lambda: Removal.objects.trim_some(before))
     logger.info("Emptied network address and browser of %d consents before %s.", trimmed, before)
     return trimmed
+
+
+def look_for_readers_to_ask() -> None:
+    """Called by every worker's heartbeat: some more letters about new terms, if there are any."""
+    renewals.ask_some()
 
 
 def look_for_unsealed_consents() -> None:

@@ -23,6 +23,7 @@ class Purpose(enum.StrEnum):
     """What a link may do. A token of one purpose is noise to every other."""
 
     CONFIRM = "confirm"  # subscription, seconds since the epoch, letter
+    AGREE = "agree"  # subscriber: to newer terms
     BLOCK = "block"  # subscriber, seconds since the epoch: "this wasn't me"
     UNSUBSCRIBE = "unsubscribe"  # subscriber, mailing list, campaign (0: none)
     UNDO = "undo"  # subscription that was ended, seconds since the epoch

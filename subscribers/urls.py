@@ -19,6 +19,7 @@ urlpatterns = [
     path("terms/<int:number>/", views.terms_version, name="terms-version"),
     re_path(_token("c"), views.confirm, name="confirm"),
     re_path(_token("c", "/new-link"), views.new_link, name="new-link"),
+    re_path(_token("a"), views.agree, name="agree"),
     re_path(_token("b"), views.block, name="block"),
     re_path(_token("u"), views.unsubscribe, name="unsubscribe"),
     re_path(_token("r"), views.undo, name="undo"),

@@ -17,7 +17,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import get_language, gettext
 from django.views.decorators.csrf import csrf_exempt
 
-from subscribers import tasks, tokens
+from subscribers import renewals, tasks, tokens
 from subscribers.forms import SignupForm
 from subscribers.models import (
     Consent,
@@ -25,6 +25,7 @@ from subscribers.models import (
     Letter,
     MailingList,
     Publication,
+    Renewal,
     Subscriber,
     Subscription,
     Terms,
@@ -145,6 +146,22 @@ def new_link(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @_private
+def agree(request: HttpRequest, token: str) -> HttpResponse:
+    """Newer terms: what they say, and one button. Agreed to is what the page showed."""
+    (reader_id,) = _numbers(Purpose.AGREE, token, 1)
+    reader = Subscriber.objects.filter(pk=reader_id).first()
+    newest = _publication().terms_versions.order_by("number").last()
+    if reader is None or newest is None:
+        return render(request, "subscribers/no_terms.html")
+    if request.method == "POST" and request.POST.get("terms") == str(newest.number):
+        renewals.agree(reader, newest, _evidence(request, Consent.Method.LINK, form="terms"))
+    behind = Subscription.objects.behind(newest).filter(subscriber=reader)
+    waiting = [(one.mailing_list, _leave_url(one)) for one in behind.select_related("mailing_list")]
+    context = {"terms": newest, "waiting": waiting, "renewal": _renewal(newest)}
+    return render(request, f"subscribers/{'agree' if waiting else 'agreed'}.html", context)
+
+
+@_private
 def block(request: HttpRequest, token: str) -> HttpResponse:
     """“This wasn't me”: asks first, and then keeps us away from the address."""
     subscriber = Subscriber.objects.to_block(token)
@@ -211,17 +228,25 @@ def _numbers(purpose: Purpose, token: str, count: int) -> tuple[int, ...]:
         return (0,) * count
 
 
-def _evidence(
-    request: HttpRequest, method: str, *, source: str = "", wording: str = ""
-) -> Evidence:
+def _renewal(terms: Terms) -> Renewal | None:
+    """For which readers under older terms are asked: of these, or of some since theirs."""
+    asked = Renewal.objects.filter(terms__publication=terms.publication_id)
+    return asked.select_related("terms__publication").order_by("terms").last()
+
+
+def _leave_url(period: Subscription) -> str:
+    token = tokens.sign(Purpose.UNSUBSCRIBE, period.subscriber_id, period.mailing_list_id, 0)
+    return reverse("subscribers:unsubscribe", args=[token])
+
+
+def _evidence(request: HttpRequest, method: str, **others: str) -> Evidence:
     return Evidence(
         method=method,
         network_address=client_address(request),
         browser=plain_line(request.headers.get("User-Agent", ""))[:LONGEST_BROWSER],
         referrer=plain_line(request.headers.get("Referer", ""))[:LONGEST_REFERRER],
         language=get_language() or "",
-        source=source,
-        wording=wording,
+        **others,  # type: ignore[arg-type]  # Whatever else is said is text.
     )
 
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from newsletter.content import Reader
 from newsletter.models import Delivery
 from newsletter.models.prepared import PreparedQuery
-from subscribers.models import MailDomain, Subscription
+from subscribers.models import MailDomain, Renewal, Subscription
 
 Reason = Delivery.Reason
 
@@ -68,6 +68,7 @@ class _Period(NamedTuple):
     is_open: bool
     end_reason: str
     rests: bool
+    is_asked: bool
 
 
 def _periods(subscribers: Iterable[int], mailing_lists: list[int]) -> list[_Period]:
@@ -80,8 +81,9 @@ def _periods(subscribers: Iterable[int], mailing_lists: list[int]) -> list[_Peri
     rows = (
         periods.annotate(is_open=_true_if(ended_at__isnull=True))
         .annotate(rests=_true_if(paused_until__gt=Now()))
+        .annotate(is_asked=Subscription.objects.asked_by(Renewal.objects.in_force()))
         .order_by("is_open", "id")
-        .values_list("subscriber", "mailing_list", "is_open", "end_reason", "rests")
+        .values_list("subscriber", "mailing_list", "is_open", "end_reason", "rests", "is_asked")
     )
     return [_Period(*row) for row in rows]
 
@@ -93,4 +95,6 @@ def _true_if(**condition: Any) -> "ExpressionWrapper[Q]":
 def _reason(period: _Period) -> str:
     if not period.is_open:
         return period.end_reason
-    return Reason.PAUSED if period.rests else Reason.SUPPRESSED
+    if period.rests:
+        return Reason.PAUSED
+    return Reason.TERMS if period.is_asked else Reason.SUPPRESSED

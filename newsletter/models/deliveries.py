@@ -95,6 +95,7 @@ class Delivery(models.Model):
         BY_STAFF = "by_staff", _("Removed by the newsroom")
         PAUSED = "paused", _("Paused by the reader")
         SUPPRESSED = "suppressed", _("The address is suppressed")
+        TERMS = "terms", _("Has not agreed to the new terms")
         EXPIRED = "expired", _("Too late: no longer news")
         CANCELLED = "cancelled", _("The campaign was called off")
         WORKER_LOST = "worker_lost", _("The worker died with the message in hand")

@@ -238,6 +238,7 @@ def _excluded(reason: str) -> str:
         "paused": _("paused by the reader"),
         "duplicates": _("on several of the lists, counted once"),
         "not_yet": _("left for later, while the mailer is warmed up"),
+        "terms": _("have not agreed to the new terms"),
         Suppression.Reason.UNSUBSCRIBED: _("unsubscribed"),
         Suppression.Reason.NOT_ME: _("said “this wasn’t me”"),
         Suppression.Reason.COMPLAINED: _("complained of our mail"),

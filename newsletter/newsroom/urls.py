@@ -14,6 +14,7 @@ from newsletter.newsroom.views import (
     receipts,
     sending,
     sign_in,
+    terms,
 )
 
 app_name = "newsroom"
@@ -71,5 +72,10 @@ urlpatterns = [
     path("lists/<int:pk>/", lists.page, name="list"),
     path("mailers/<str:mailer>/", mailers.of_letters, name="mailer"),
     path("settings/", publication.settings, name="settings"),
-    path("terms/", publication.terms, name="terms"),
+    path("terms/", terms.index, name="terms"),
+    path("terms/review/", terms.review, name="terms-review"),
+    path("terms/draft/", terms.draft, name="terms-draft"),
+    path("terms/publication/", terms.publication, name="terms-publication"),
+    path("terms/<int:number>/renewal/", terms.renewal, name="terms-renewal"),
+    path("terms/<int:number>/renewal/date/", terms.renewal_date, name="terms-renewal-date"),
 ]

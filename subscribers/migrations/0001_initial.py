@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
             name='Letter',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('confirm', 'Please confirm'), ('welcome', 'Welcome'), ('already_subscribed', 'Already subscribed')], max_length=20, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('confirm', 'Please confirm'), ('welcome', 'Welcome'), ('already_subscribed', 'Already subscribed'), ('terms', 'New terms')], max_length=20, verbose_name='kind')),
                 ('abuse_key', models.CharField(editable=False, max_length=40)),
                 ('asked_at', models.DateTimeField(auto_now_add=True, verbose_name='asked for')),
                 ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='due')),
@@ -230,6 +230,18 @@ class Migration(migrations.Migration):
             model_name='subscription',
             name='agreed_to',
             field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='subscribers.terms'),
+        ),
+        migrations.CreateModel(
+            name='Renewal',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('summary', models.CharField(max_length=500, verbose_name='what changes')),
+                ('agree_by', models.DateTimeField(blank=True, null=True, verbose_name='agree by')),
+                ('started_at', models.DateTimeField(auto_now_add=True, verbose_name='since')),
+                ('asked_to', models.BigIntegerField(default=0, editable=False)),
+                ('due_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('terms', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='renewal', to='subscribers.terms')),
+            ],
         ),
         migrations.CreateModel(
             name='Consent',
@@ -318,6 +330,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='subscription',
             constraint=models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('subscriber', 'mailing_list'), name='one_open_period_a_list'),
+        ),
+        migrations.AddIndex(
+            model_name='renewal',
+            index=models.Index(condition=models.Q(('agree_by__isnull', False)), fields=['agree_by'], name='renewal_with_a_date'),
         ),
         migrations.AddIndex(
             model_name='consent',

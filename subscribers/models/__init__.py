@@ -12,7 +12,7 @@ from subscribers.models.seals import Seal
 from subscribers.models.subscribers import Subscriber
 from subscribers.models.subscriptions import Subscription
 from subscribers.models.suppressions import Suppression
-from subscribers.models.terms import Terms
+from subscribers.models.terms import Renewal, Terms
 
 __all__ = [
     "Breaker",
@@ -26,6 +26,7 @@ __all__ = [
     "Publication",
     "Receipt",
     "Removal",
+    "Renewal",
     "Seal",
     "Sender",
     "Subscriber",

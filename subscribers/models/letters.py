@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from subscribers import tokens
 from subscribers.models.suppressions import Suppression
+from subscribers.models.terms import Renewal
 from subscribers.tokens import Purpose
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class LetterQuerySet(models.QuerySet["Letter"]):
             # Another spelling of the mailbox asked at the same moment.
             return None
 
-    def answered(self, subscriber: "Subscriber") -> None:
+    def answered(self, subscriber: "Subscriber", kind: str) -> None:
         """The reader has reacted: what was unanswered does not count against the mailbox."""
-        letters = self.filter(subscriber=subscriber, kind=Letter.Kind.CONFIRM)
+        letters = self.filter(subscriber=subscriber, kind=kind)
         letters.filter(answered_at__isnull=True).update(answered_at=Now())
 
     def of_link(self, token: str) -> "Letter | None":
@@ -108,6 +109,7 @@ class Letter(models.Model):
         CONFIRM = "confirm", _("Please confirm")
         WELCOME = "welcome", _("Welcome")
         ALREADY_SUBSCRIBED = "already_subscribed", _("Already subscribed")
+        TERMS = "terms", _("New terms")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # What was sent to a mailbox counts against it also when nobody confirmed and the row is gone.
@@ -176,7 +178,13 @@ class Letter(models.Model):
         if self.subscriber is None:
             return []
         mine = self.subscriber.subscriptions.select_related("subscriber", "mailing_list")
-        found = mine.pending() if self.kind == Letter.Kind.CONFIRM else mine.mailable()
+        match self.kind:
+            case Letter.Kind.CONFIRM:
+                found = mine.pending()
+            case Letter.Kind.TERMS:
+                found = mine.reachable().filter(mine.asked_by(Renewal.objects.all()))
+            case _:
+                found = mine.mailable()
         return sorted(found, key=lambda one: (one.pk != self.subscription_id, one.pk))
 
     def is_wanted(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Exists, OuterRef, Q, Subquery
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +21,7 @@ from subscribers.models.publications import MailingList
 from subscribers.models.removals import Removal
 from subscribers.models.subscribers import Subscriber
 from subscribers.models.suppressions import Suppression
-from subscribers.models.terms import Terms
+from subscribers.models.terms import Renewal, Terms
 from subscribers.tokens import Purpose
 
 # How long "Changed your mind?" stays on offer.
@@ -40,15 +40,40 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.filter(Q(ended_at__isnull=True) | Q(ended_at__gt=at), confirmed_at__lte=at)
 
     def mailable(self) -> Self:
-        """Confirmed, and the address is not suppressed. The only audience we ever send to."""
+        """Confirmed, under terms that hold, and not suppressed. The only audience we send to."""
+        return self.reachable().exclude(self.asked_by(Renewal.objects.in_force()))
+
+    def reachable(self) -> Self:
+        """Confirmed, awake, and not suppressed: whom a letter about terms may reach."""
         return self.confirmed().exclude(paused_until__gt=Now()).exclude(self._suppressed())
 
     def kept_out(self) -> dict[str, int]:
-        """How many are confirmed but may not be mailed, as the address is suppressed; and why."""
+        """How many are confirmed but not mailed, by Suppression.Reason or "terms"."""
         why = Subquery(self._suppressions().order_by("reason").values("reason")[:1])
         awake = self.confirmed().exclude(paused_until__gt=Now()).filter(self._suppressed())
         reasons = awake.order_by().annotate(why=why).values_list("why")
-        return dict(reasons.annotate(periods=Count("pk")))
+        counted = dict(reasons.annotate(periods=Count("pk")))
+        if Renewal.objects.in_force().exists():
+            asked = self.reachable().filter(self.asked_by(Renewal.objects.in_force()))
+            counted["terms"] = asked.count()
+        return counted
+
+    def behind(self, terms: Terms) -> Self:
+        """Confirmed, and under older terms than these, or under none."""
+        older = Q(agreed_to__isnull=True) | Q(agreed_to__lt=terms.pk)
+        return self.confirmed().filter(older, mailing_list__publication=terms.publication_id)
+
+    def asked_by(self, renewals: "models.QuerySet[Renewal]") -> Exists:
+        """Whether one of these asks for newer terms than a period is under.
+
+        Numbers of rows go up with those of versions. As long as nothing is asked anew, it costs a
+        look into an empty table.
+        """
+        asked = renewals.filter(
+            terms__publication=OuterRef("mailing_list__publication"),
+            terms__gt=Coalesce(OuterRef("agreed_to"), 0),
+        )
+        return Exists(asked)
 
     def _suppressed(self) -> Exists:
         return Exists(self._suppressions())
@@ -277,7 +302,7 @@ class Subscription(models.Model):
             siblings = list(related.select_for_update(of=("self",)))
             pending.filter(pk__in=[one.pk for one in siblings]).update(confirmed_at=Now())
             self._write_confirmed([self, *siblings], evidence)
-            Letter.objects.answered(subscriber)
+            Letter.objects.answered(subscriber, Letter.Kind.CONFIRM)
             Letter.objects.ask(Letter.Kind.WELCOME, subscriber, self)
         return True
 

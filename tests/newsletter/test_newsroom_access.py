@@ -8,7 +8,7 @@ from django.urls import URLPattern, reverse
 
 from newsletter.models import Campaign, Version
 from newsletter.newsroom import attempts, urls
-from subscribers.models import Receipt, Subscriber
+from subscribers.models import Receipt, Renewal, Subscriber
 
 OUR_APPS = {"newsletter", "subscribers"}
 OPEN_TO_ALL = {"sign-in", "sign-out"}
@@ -32,14 +32,20 @@ EXPECTED = {
     "article-publication": 405,
     "article-withdrawal": 405,
     "reader-receipts": 405,
+    "terms-draft": 405,
+    "terms-publication": 405,
+    "terms-renewal-date": 405,
+    "terms-review": 405,
     "campaign-review": 422,
 }
 
 
 def address(pattern: URLPattern, campaign: Campaign) -> str:
     converters = pattern.pattern.converters
-    known = {"slug": "morning-briefing", "pk": campaign.pk, "parking": 1}
+    known = {"slug": "morning-briefing", "pk": campaign.pk, "parking": 1, "number": 1}
     known |= {"mailer": "default", "sender": campaign.publication.sender_id}
+    if pattern.name == "terms-renewal":
+        Renewal.objects.create(terms=campaign.publication.current_terms(), summary="x")
     if pattern.name in {"reader", "reader-receipts"}:
         known["pk"] = Subscriber.objects.earliest("pk").pk
     if pattern.name in {"receipt", "receipt-json"}:

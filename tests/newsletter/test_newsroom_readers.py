@@ -1,4 +1,4 @@
-"""Readers, lists, the paper's settings and its terms, as an editor sees them."""
+"""Readers, lists, and the paper's settings, as an editor sees them."""
 
 import pytest
 from django.urls import reverse
@@ -10,7 +10,6 @@ from subscribers.models import (
     Publication,
     Subscriber,
     Subscription,
-    Terms,
 )
 
 
@@ -167,21 +166,3 @@ def test_a_line_break_cannot_stand_in_a_sender(desk, publication):
 
     assert answer.status_code == 422
     assert Publication.objects.current().sender.name == "The Harbour Post"
-
-
-def test_publishing_terms_adds_a_version(desk, publication):
-    wording = "I agree to [the terms]."
-
-    desk.post(reverse("newsroom:terms"), {"wording": wording, "text": "New text."})
-
-    assert publication.current_terms().number == 2
-    assert publication.current_terms().wording == wording
-    assert Terms.objects.get(number=1).text == "You get our news until you leave."
-
-
-def test_terms_without_a_link_to_them_are_refused(desk, publication):
-    answer = desk.post(reverse("newsroom:terms"), {"wording": "I agree.", "text": "New text."})
-
-    assert answer.status_code == 422
-    assert "between [ and ]" in answer.text
-    assert publication.current_terms().number == 1

@@ -6,12 +6,12 @@ from newsletter.newsroom.forms.corrections import ReplacementForm, SubjectForm, 
 from newsletter.newsroom.forms.publication import (
     MailingListForm,
     PublicationForm,
-    TermsForm,
 )
 from newsletter.newsroom.forms.readers import ReaderSearchForm, ReceiptForm
 from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
 from newsletter.newsroom.forms.senders import SenderForm
 from newsletter.newsroom.forms.sign_in import SignInForm
+from newsletter.newsroom.forms.terms import RenewalForm, TermsForm
 
 __all__ = [
     "ArticleForm",
@@ -21,6 +21,7 @@ __all__ = [
     "PublicationForm",
     "ReaderSearchForm",
     "ReceiptForm",
+    "RenewalForm",
     "ReplacementForm",
     "ScheduleForm",
     "SenderForm",

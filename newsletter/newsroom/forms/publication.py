@@ -1,4 +1,4 @@
-"""The paper, its lists, its terms.
+"""The paper and its lists.
 
 ModelForm is generic in its stubs only, hence the ignored type arguments.
 """
@@ -8,12 +8,10 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from subscribers.models import MailingList, Publication, Sender, Terms
+from subscribers.models import MailingList, Publication, Sender
 
 
 class MailingListForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -97,37 +95,3 @@ class PublicationForm(forms.ModelForm):  # type: ignore[type-arg]
     def save_with(self, sender: Sender) -> None:
         self.instance.sender = sender
         self.save()
-
-
-class TermsForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The next wording, begun from the newest."""
-
-    class Meta:
-        model = Terms
-        fields = ["wording", "text"]
-        widgets = {"text": forms.Textarea(attrs={"rows": 14})}
-        labels = {"wording": gettext_lazy("What stands beside the box")}
-        help_texts = {
-            "wording": gettext_lazy("The words between [ and ] become the link to the text."),
-            "text": gettext_lazy("Plain text; a blank line begins a paragraph."),
-        }
-
-    def __init__(self, data: Any, *, publication: Publication, newest: Terms | None) -> None:
-        begun = {"wording": newest.wording, "text": newest.text} if newest else {}
-        super().__init__(data, initial=begun)
-        self.publication = publication
-
-    def clean_wording(self) -> str:
-        wording = " ".join(self.cleaned_data["wording"].split())
-        if not ("[" in wording and "]" in wording.partition("[")[2]):
-            raise ValidationError(_("Put the words that link to the terms between [ and ]."))
-        return wording
-
-    def publish(self) -> None:
-        """Of two editors at once each gets a number of their own."""
-        with transaction.atomic():
-            paper = Publication.objects.select_for_update().get(pk=self.publication.pk)
-            newest = paper.terms_versions.order_by("-number").first()
-            self.instance.publication = paper
-            self.instance.number = newest.number + 1 if newest else 1
-            self.save()

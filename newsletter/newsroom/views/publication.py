@@ -1,4 +1,4 @@
-"""The paper itself: its names, its sender, its terms."""
+"""The paper itself: its names, its sender."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from newsletter.newsroom.access import editors_only
-from newsletter.newsroom.forms import PublicationForm, SenderForm, TermsForm
+from newsletter.newsroom.forms import PublicationForm, SenderForm
 from subscribers.models import Publication, Sender
 
 
@@ -29,19 +29,3 @@ def settings(request: HttpRequest) -> HttpResponse:
     status = 422 if form.errors or sender_form.errors else 200
     context = {"form": form, "sender_form": sender_form}
     return render(request, "newsroom/settings.html", context, status=status)
-
-
-@editors_only
-def terms(request: HttpRequest) -> HttpResponse:
-    """All wordings there were; publishing adds one, and changes none."""
-    paper = Publication.objects.current()
-    wordings = paper.terms_versions.order_by("-number")
-    form = TermsForm(request.POST or None, publication=paper, newest=wordings.first())
-    if form.is_valid():
-        form.publish()
-        messages.success(request, _("Published. Forms show this wording from now on."))
-        return redirect("newsroom:terms")
-    status = 422 if form.errors else 200
-    return render(
-        request, "newsroom/terms.html", {"form": form, "wordings": wordings}, status=status
-    )
