@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from subscribers import emails, renewals
-from subscribers.models import Letter, MailDomain, Removal, Seal, Subscription
+from subscribers import emails, renewals, retention
+from subscribers.models import Letter, MailDomain, Seal
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def seal_consents() -> None:
 def purge_unconfirmed() -> int:
     """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
     before = _days_ago(settings.KEEP_UNCONFIRMED_DAYS)
-    purged = _in_steps(purge_unconfirmed, lambda: Subscription.objects.purge_unconfirmed(before))
+    purged = _in_steps(purge_unconfirmed, lambda: retention.purge_unconfirmed(before))
     logger.info("Forgot %d sign-ups that nobody confirmed before %s.", purged, before)
     return purged
 
@@ -55,7 +55,7 @@ def purge_unconfirmed() -> int:
 def purge_left() -> int:
     """Forget what was agreed to by who left long ago (EVD-08)."""
     before = _days_ago(settings.KEEP_EVIDENCE_DAYS)
-    purged = _in_steps(purge_left, lambda: Subscription.objects.purge_left(before))
+    purged = _in_steps(purge_left, lambda: retention.purge_left(before))
     logger.info("Forgot %d subscriptions that ended before %s.", purged, before)
     return purged
 
@@ -64,7 +64,7 @@ def purge_left() -> int:
 def trim_traces() -> int:
     """Empty network address and browser of older evidence (EVD-08)."""
     before = _days_ago(settings.KEEP_TRACES_DAYS)
-    trimmed = _in_steps(trim_traces, lambda: Removal.objects.trim_some(before))
+    trimmed = _in_steps(trim_traces, lambda: retention.trim_traces(before))
     logger.info("Emptied network address and browser of %d consents before %s.", trimmed, before)
     return trimmed
 

@@ -6,7 +6,6 @@ address: so there is nothing for a forged request to borrow, and no CSRF token t
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 
 from django.db import transaction
@@ -120,15 +119,12 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
         request.encoding = "utf-8"
         shown = request.POST.getlist("lists")
         letter = Letter.objects.of_link(token)
-        evidence = _evidence(request, Consent.Method.LINK)
-        if letter:
-            evidence = replace(evidence, message_id=letter.message_id, mailed_at=letter.sent_at)
-        subscription.confirm(evidence, shown)
+        subscription.confirm(_evidence(request, Consent.Method.LINK), shown, letter)
         tasks.wake_on_commit()
         subscription.refresh_from_db(fields=["confirmed_at", "ended_at"])
     if subscription is None or subscription.ended_at:
         return render(request, "subscribers/expired.html", {"token": token})
-    page = "confirm" if subscription.is_pending else "confirmed"
+    page = "confirm" if subscription.is_waiting else "confirmed"
     together = subscription.together()
     names = get_text_list([mailing_list.name for mailing_list in together], gettext("and"))
     context = {"subscription": subscription, "names": names, "mailing_lists": together}

@@ -81,6 +81,12 @@ class ConsentQuerySet(models.QuerySet["Consent"]):
             **vars(evidence) | known,
         )
 
+    def last_terms(self, subscription: "Subscription") -> Terms | None:
+        """The terms of the last form about this period."""
+        given = self.filter(subscription=subscription, action=Consent.Action.GIVEN)
+        last = given.select_related("terms").order_by("pk").last()
+        return last.terms if last else None
+
     def traced(self, before: datetime) -> Self:
         """Recorded before, and still with a network address or a browser."""
         return self.filter(_TRACED, recorded_at__lt=before)

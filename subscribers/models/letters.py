@@ -3,7 +3,7 @@
 The rows are the queue. A worker may be told of one by Celery, or find it when it looks.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import IntegrityError, models, transaction
@@ -26,6 +26,8 @@ COOL_DOWN = timedelta(minutes=15)
 MOST_A_DAY = 3
 MOST_UNANSWERED = 5
 ALREADY_SUBSCRIBED_EVERY = timedelta(hours=24)
+# Where mail bounced: each try that bounces again costs our name.
+BOUNCED_EVERY = timedelta(days=7)
 
 LEASE = timedelta(minutes=2)
 MOST_ATTEMPTS = 12
@@ -51,6 +53,12 @@ class LetterQuerySet(models.QuerySet["Letter"]):
         except IntegrityError:
             # Another spelling of the mailbox asked at the same moment.
             return None
+
+    def tried_after(self, bounce: datetime, subscriber: "Subscriber") -> bool:
+        """Whether one was tried lately where mail had bounced."""
+        lately = max(bounce, timezone.now() - BOUNCED_EVERY)
+        mine = self.filter(kind=Letter.Kind.CONFIRM, abuse_key=subscriber.mailbox.abuse_key)
+        return mine.filter(asked_at__gt=lately).exists()
 
     def answered(self, subscriber: "Subscriber", kind: str) -> None:
         """The reader has reacted: what was unanswered does not count against the mailbox."""
@@ -180,7 +188,7 @@ class Letter(models.Model):
         mine = self.subscriber.subscriptions.select_related("subscriber", "mailing_list")
         match self.kind:
             case Letter.Kind.CONFIRM:
-                found = mine.pending()
+                found = mine.to_answer()
             case Letter.Kind.TERMS:
                 found = mine.reachable().filter(mine.asked_by(Renewal.objects.all()))
             case _:
@@ -196,7 +204,7 @@ class Letter(models.Model):
 
     def _is_forbidden(self) -> bool:
         key = self.subscriber.suppression_key if self.subscriber else ""
-        return Suppression.objects.forbids_letters().filter(key=key).exists()
+        return Suppression.objects.forbids_letters(self.asked_at).filter(key=key).exists()
 
     def _change(self, **fields: object) -> None:
         Letter.objects.filter(pk=self.pk, sent_at__isnull=True).update(**fields)

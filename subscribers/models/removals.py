@@ -1,7 +1,6 @@
 """The one door through which evidence goes, and what went through it."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -9,8 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from subscribers.models.consents import PERSONAL, TRACES, Consent, ConsentQuerySet
 from subscribers.models.imprints import FIELDS, Imprint
-
-_SOME = 1000
 
 
 class RemovalQuerySet(models.QuerySet["Removal"]):
@@ -21,11 +18,6 @@ class RemovalQuerySet(models.QuerySet["Removal"]):
         blank = _blank(TRACES)
         kind = Removal.Kind.TRIMMED
         return self._use(kind, reason, consents, lambda rows: models.QuerySet.update(rows, **blank))
-
-    def trim_some(self, before: datetime) -> int:
-        """The same, of some that were recorded before then; 0 if none is left."""
-        some = Consent.objects.traced(before).order_by("recorded_at")[:_SOME]
-        return self.trim(some, Removal.Reason.TRACES_OVER)
 
     def erase(self, consents: ConsentQuerySet, reason: str, key: str) -> int:
         """Empty whatever tells of a person. Time, list and wording stay, under this keyed hash."""

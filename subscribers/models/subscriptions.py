@@ -18,9 +18,8 @@ from subscribers.addresses import Address
 from subscribers.models.consents import Consent, Evidence
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList
-from subscribers.models.removals import Removal
 from subscribers.models.subscribers import Subscriber
-from subscribers.models.suppressions import Suppression
+from subscribers.models.suppressions import LIFTABLE, Suppression
 from subscribers.models.terms import Renewal, Terms
 from subscribers.tokens import Purpose
 
@@ -35,13 +34,27 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def confirmed(self) -> Self:
         return self.filter(confirmed_at__isnull=False, ended_at__isnull=True)
 
+    def to_answer(self) -> Self:
+        """What a confirmation mail is about: what waits, and what waits again as mail bounced."""
+        bounced = Suppression.objects.in_force().filter(
+            key=OuterRef("subscriber__suppression_key"), reason=Suppression.Reason.BOUNCED
+        )
+        return self.filter(Q(confirmed_at__isnull=True) | Exists(bounced), ended_at__isnull=True)
+
     def audience(self, at: datetime) -> Self:
         """Confirmed before and not ended before: exact at any later time."""
         return self.filter(Q(ended_at__isnull=True) | Q(ended_at__gt=at), confirmed_at__lte=at)
 
     def mailable(self) -> Self:
-        """Confirmed, under terms that hold, and not suppressed. The only audience we send to."""
-        return self.reachable().exclude(self.asked_by(Renewal.objects.in_force()))
+        """Confirmed, under terms that hold, and not suppressed. The only audience we send to.
+
+        Asks first whether any terms are to be agreed to by a date: a look at one more table would
+        cost every window of a campaign a sixth of its question. Dates are set days ahead.
+        """
+        reachable = self.reachable()
+        if not Renewal.objects.with_a_date().exists():
+            return reachable
+        return reachable.exclude(self.asked_by(Renewal.objects.in_force()))
 
     def reachable(self) -> Self:
         """Confirmed, awake, and not suppressed: whom a letter about terms may reach."""
@@ -66,8 +79,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def asked_by(self, renewals: "models.QuerySet[Renewal]") -> Exists:
         """Whether one of these asks for newer terms than a period is under.
 
-        Numbers of rows go up with those of versions. As long as nothing is asked anew, it costs a
-        look into an empty table.
+        Numbers of rows go up with those of versions.
         """
         asked = renewals.filter(
             terms__publication=OuterRef("mailing_list__publication"),
@@ -130,29 +142,31 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         language; they are believed until somebody proves to own the mailbox, and not thereafter.
         """
         with transaction.atomic():
-            if Suppression.objects.forbids_letters().filter(key__in=address.suppression_keys()):
+            kept_out = Suppression.objects.reasons(address)
+            if kept_out.keys() - LIFTABLE:
                 return None
             subscriber = Subscriber.objects.known(address, **details)
             opened = [self._open(subscriber, one, evidence.terms) for one in mailing_lists]
-            letter = self._letter(subscriber)
+            bounced_at = kept_out.get(Suppression.Reason.BOUNCED)
+            letter = self._letter(subscriber, bounced_at)
             for subscription, is_new in opened:
                 # Every letter can be confirmed, so each has the words that it answers on record;
                 # a robot's hundredth try has no letter and leaves nothing.
-                if is_new or (letter and subscription.is_pending):
+                if is_new or (letter and (bounced_at or subscription.is_pending)):
                     subscription._give(evidence)
         return letter
 
     def ask_again(self, token: str) -> Letter | None:
         """Another letter for a link that expired, if its period still waits and limits allow."""
         subscription = self._of_link(Purpose.CONFIRM, token)
-        if subscription is None or not subscription.is_pending:
+        if subscription is None or not subscription.is_waiting:
             return None
-        keys = subscription.subscriber.mailbox.suppression_keys()
         with transaction.atomic():
-            if Suppression.objects.forbids_letters().filter(key__in=keys):
+            subscriber = Subscriber.objects.locked(subscription.subscriber_id)
+            kept_out = Suppression.objects.reasons(subscriber.mailbox)
+            if kept_out.keys() - LIFTABLE:
                 return None
-            Subscriber.objects.locked(subscription.subscriber_id)
-            return self._letter(subscription.subscriber)
+            return self._letter(subscriber, kept_out.get(Suppression.Reason.BOUNCED))
 
     def block(self, subscriber: Subscriber, evidence: Evidence) -> None:
         """“This wasn't me”: end all that waits for this address, and stay away for a year.
@@ -199,25 +213,6 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Over since then: nobody can ask any more what was agreed to (EVD-08)."""
         return self.filter(confirmed_at__isnull=False, ended_at__lt=moment)
 
-    def purge_unconfirmed(self, before: datetime) -> int:
-        """Forget some of what was never confirmed; of how many periods it did, 0 if all is done."""
-        return self._forget_some(self.forgotten(before), Removal.Reason.NEVER_CONFIRMED)
-
-    def purge_left(self, before: datetime) -> int:
-        """Forget some periods that ended before; of how many it did, 0 if all is done."""
-        return self._forget_some(self.left_before(before), Removal.Reason.EVIDENCE_OVER)
-
-    def _forget_some(self, over: Self, reason: str) -> int:
-        """With the evidence, and with who has nothing else here."""
-        with transaction.atomic():
-            # Whoever signs up again at this moment comes before the lock, and is seen, or after it.
-            readers = Subscriber.objects.first_locked(over.values("subscriber"))
-            keys = list(over.filter(subscriber__in=readers).values_list("pk", flat=True))
-            Removal.objects.remove(Consent.objects.filter(subscription__in=keys), reason)
-            self.filter(pk__in=keys).delete()
-            Subscriber.objects.filter(pk__in=readers, subscriptions__isnull=True).delete()
-        return len(keys)
-
     def _open(
         self, subscriber: Subscriber, mailing_list: MailingList, terms: Terms | None
     ) -> "tuple[Subscription, bool]":
@@ -228,10 +223,13 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             defaults={"agreed_to": terms},
         )
 
-    def _letter(self, subscriber: Subscriber) -> Letter | None:
-        pending = self.pending().filter(subscriber=subscriber).order_by("id").first()
-        kind = Letter.Kind.CONFIRM if pending else Letter.Kind.ALREADY_SUBSCRIBED
-        return Letter.objects.ask(kind, subscriber, pending)
+    def _letter(self, subscriber: Subscriber, bounced_at: datetime | None) -> Letter | None:
+        if bounced_at and Letter.objects.tried_after(bounced_at, subscriber):
+            return None
+        waiting = self.to_answer() if bounced_at else self.pending()
+        first = waiting.filter(subscriber=subscriber).order_by("id").first()
+        kind = Letter.Kind.CONFIRM if first else Letter.Kind.ALREADY_SUBSCRIBED
+        return Letter.objects.ask(kind, subscriber, first)
 
 
 class Subscription(models.Model):
@@ -255,7 +253,7 @@ class Subscription(models.Model):
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     # The terms that the last form showed; once confirmed, those that the reader agreed to last.
     agreed_to = models.ForeignKey(
-        Terms, models.PROTECT, null=True, blank=True, related_name="subscriptions", db_index=False
+        Terms, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
 
     objects = SubscriptionQuerySet.as_manager()
@@ -285,32 +283,42 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return f"{self.subscriber} – {self.mailing_list}"
 
-    def confirm(self, evidence: Evidence, shown: Iterable[str] = ()) -> bool:
-        """Begin the mailing of this period; False if it was over.
+    def confirm(
+        self, evidence: Evidence, shown: Iterable[str] = (), letter: Letter | None = None
+    ) -> bool:
+        """Begin the mailing of this period; False if it waits no more.
 
         With it go those that wait for lists which the reader was shown, by their slugs: a stranger
         may have asked for one more meanwhile. Of two clicks at once one wins: it alone writes the
-        consents and asks for the welcome.
+        consents and asks for the welcome. `letter` is the one that is answered, where it is known.
         """
         with transaction.atomic():
+            # Of two clicks at once the second comes in here when the first is done.
             subscriber = Subscriber.objects.locked(self.subscriber_id)
-            pending = Subscription.objects.pending().filter(subscriber=subscriber)
-            if not pending.filter(pk=self.pk).update(confirmed_at=Now()):
+            waiting = Subscription.objects.to_answer().filter(subscriber=subscriber)
+            mine = waiting.filter(Q(pk=self.pk) | Q(mailing_list__slug__in=list(shown)))
+            periods = list(mine.select_related("mailing_list", "agreed_to").order_by("id"))
+            if self not in periods:
                 return False
-            waiting = pending.filter(mailing_list__slug__in=list(shown))
-            related = waiting.select_related("mailing_list", "agreed_to")
-            siblings = list(related.select_for_update(of=("self",)))
-            pending.filter(pk__in=[one.pk for one in siblings]).update(confirmed_at=Now())
-            self._write_confirmed([self, *siblings], evidence)
+            mine.filter(confirmed_at__isnull=True).update(confirmed_at=Now())
+            for again in periods:
+                if again.confirmed_at:
+                    again._agree(Consent.objects.last_terms(again))
+            self._write_confirmed(periods, evidence, letter)
             Letter.objects.answered(subscriber, Letter.Kind.CONFIRM)
             Letter.objects.ask(Letter.Kind.WELCOME, subscriber, self)
         return True
 
-    def _write_confirmed(self, periods: "list[Subscription]", evidence: Evidence) -> None:
+    def _write_confirmed(
+        self, periods: "list[Subscription]", evidence: Evidence, letter: Letter | None = None
+    ) -> None:
+        if letter:
+            evidence = replace(evidence, message_id=letter.message_id, mailed_at=letter.sent_at)
         for period in periods:
             Consent.objects.record(Consent.Action.CONFIRMED, period, period._under_terms(evidence))
         lists = [period.mailing_list for period in periods]
-        Suppression.objects.lift(self.subscriber.suppression_key, lists)
+        asked_at = letter.asked_at if letter else None
+        Suppression.objects.lift(self.subscriber.suppression_key, lists, asked_at)
 
     def end(self, reason: str, evidence: Evidence) -> bool:
         """Stop mailing this period at once; False if it had ended. The address stays out."""
@@ -351,10 +359,15 @@ class Subscription(models.Model):
         return True
 
     def _give(self, evidence: Evidence) -> None:
-        if self.agreed_to_id != (evidence.terms and evidence.terms.pk):
-            self.agreed_to = evidence.terms
-            self.save(update_fields=["agreed_to"])
+        """What a form says. As long as nobody confirmed it, the last one tells the terms."""
+        if self.is_pending:
+            self._agree(evidence.terms)
         Consent.objects.record(Consent.Action.GIVEN, self, evidence)
+
+    def _agree(self, terms: Terms | None) -> None:
+        if terms and self.agreed_to_id != terms.pk:
+            self.agreed_to = terms
+            self.save(update_fields=["agreed_to"])
 
     def _under_terms(self, evidence: Evidence) -> Evidence:
         """With the words that this period answers, unless others were shown."""
@@ -366,6 +379,11 @@ class Subscription(models.Model):
     @property
     def is_pending(self) -> bool:
         return self.confirmed_at is None and self.ended_at is None
+
+    @property
+    def is_waiting(self) -> bool:
+        """For the reader's own word: the first, or a fresh one as mail bounced."""
+        return self.is_pending or Subscription.objects.to_answer().filter(pk=self.pk).exists()
 
     @property
     def is_confirmed(self) -> bool:
@@ -393,6 +411,6 @@ class Subscription(models.Model):
     def together(self) -> list[MailingList]:
         """The lists that wait for the same click as this one, or are sent to the same reader."""
         every = Subscription.objects
-        alike = every.pending() if self.is_pending else every.confirmed()
+        alike = every.to_answer() if self.is_waiting else every.confirmed()
         periods = alike.filter(subscriber=self.subscriber_id).select_related("mailing_list")
         return [one.mailing_list for one in periods.order_by("id")]

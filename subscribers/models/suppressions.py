@@ -1,7 +1,7 @@
 """Addresses that are not mailed, by keyed hash: they outlive the rows of the person."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
@@ -40,10 +40,18 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             key__in=address.suppression_keys(),
         )
 
-    def forbids_letters(self) -> Self:
-        """What even the one confirmation mail that a person asks for must respect (EVD-07)."""
-        liftable = [Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED]
-        return self.in_force().exclude(reason__in=liftable)
+    def forbids_letters(self, asked_at: datetime) -> Self:
+        """What even the one confirmation mail that a person asked for must respect (EVD-07).
+
+        Also a bounce since then: whoever asked did not know of it, and the letter would bounce.
+        """
+        bounced_since = Q(reason=Suppression.Reason.BOUNCED, created_at__gte=asked_at)
+        return self.in_force().filter(~Q(reason__in=LIFTABLE) | bounced_since)
+
+    def reasons(self, address: Address) -> dict[str, datetime]:
+        """Why mail of any list is kept away from an address, and since when (at the latest)."""
+        known = self.in_force().filter(key__in=address.suppression_keys())
+        return dict(known.order_by("created_at").values_list("reason", "created_at"))
 
     def refuse(self, key: str, source: str) -> None:
         """Somebody said "this wasn't me" and is not to be asked again for a year."""
@@ -64,12 +72,22 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             scope = Suppression.Scope.EVERYTHING
             self.create(key=key, scope=scope, reason=complained, source=source)
 
-    def lift(self, key: str, mailing_lists: "Iterable[MailingList]") -> int:
-        """What the person's own fresh confirmation ends: having left, or having been erased."""
+    def lift(
+        self,
+        key: str,
+        mailing_lists: "Iterable[MailingList]",
+        asked_at: datetime | None = None,
+    ) -> int:
+        """What the person's own fresh confirmation ends: having left, or having been erased.
+
+        It also ends a bounce from before the letter that it answers: that one arrived.
+        """
+        left = Q(reason__in=[Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED])
+        refuted = Q(reason=Suppression.Reason.BOUNCED, created_at__lt=asked_at)
         mine = self.in_force().filter(
             Q(mailing_list__in=list(mailing_lists)) | Q(mailing_list__isnull=True),
+            left | refuted if asked_at else left,
             key=key,
-            reason__in=[Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.ERASED],
         )
         return mine.update(lifted_at=Now())
 
@@ -135,3 +153,11 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_reason_display()} ({self.get_scope_display()})"
+
+
+# What a person's own confirmation may end: it keeps no letter away that the person asks for.
+LIFTABLE = {
+    Suppression.Reason.UNSUBSCRIBED,
+    Suppression.Reason.ERASED,
+    Suppression.Reason.BOUNCED,
+}

@@ -71,6 +71,9 @@ class Terms(models.Model):
 
 
 class RenewalQuerySet(models.QuerySet["Renewal"]):
+    def with_a_date(self) -> Self:
+        return self.filter(agree_by__isnull=False)
+
     def in_force(self) -> Self:
         """Their date is past: who has not agreed is not mailed."""
         return self.filter(agree_by__lte=Now())
@@ -88,6 +91,7 @@ class Renewal(models.Model):
     # In the editor's words, for the letter and for the page that it leads to.
     summary = models.CharField(_("what changes"), max_length=500)
     # From then on who has not agreed is not mailed; without it nobody is stopped.
+    # Always set some days ahead: a campaign that is going out reads it from batch to batch.
     agree_by = models.DateTimeField(_("agree by"), null=True, blank=True)
     started_at = models.DateTimeField(_("since"), auto_now_add=True)
     # Readers up to this number were looked at, and when to look on. Whoever confirms an older form

@@ -232,6 +232,14 @@ def test_the_date_counts_from_window_to_window(subscribe, asked, briefing):
     assert not audience.mailable([ann.subscriber_id])
 
 
+def test_as_long_as_no_date_is_set_a_window_asks_nothing_more(subscribe, asked, briefing):
+    asked()
+
+    question = Audience([briefing.pk])._mailable._sql
+
+    assert "renewal" not in question
+
+
 def test_the_funnel_tells_who_has_not_agreed(campaign, subscribe, asked):
     subscribe("ann@example.com")
     asked(agree_by=timezone.now() - timedelta(seconds=1))

@@ -174,7 +174,7 @@ def test_whom_nobody_confirmed_leaves_a_valid_seal(sign_up):
 
 def test_many_go_in_small_steps_and_the_rest_at_another_time(ann, settings, monkeypatch, eager):
     settings.KEEP_TRACES_DAYS = 0
-    monkeypatch.setattr("subscribers.models.removals._SOME", 2)
+    monkeypatch.setattr("subscribers.retention._SOME", 2)
     monkeypatch.setattr("subscribers.tasks._A_WHILE", -1)
     for _ in range(5):
         Consent.objects.record("withdrawn", ann, TRACED)
