@@ -16,6 +16,10 @@ from subscribers.models import (
     MailDomain,
     MailingList,
     Publication,
+    Receipt,
+    Removal,
+    Renewal,
+    Seal,
     Sender,
     Subscriber,
     Subscription,
@@ -103,7 +107,7 @@ class MailingListAdmin(UndeletableAdmin):
 
 @admin.register(Terms)
 class TermsAdmin(ReadOnlyAdmin):
-    list_display = ["publication", "number", "wording", "published_at"]
+    list_display = ["publication", "number", "wording", "published_at", "actor"]
 
 
 @admin.register(Subscriber)
@@ -130,6 +134,35 @@ class ConsentAdmin(ReadOnlyAdmin):
     list_filter = ["action", "method"]
     search_fields = ["^subscriber__identity", "=source"]
     ordering = ["-pk"]
+
+
+@admin.register(Seal)
+class SealAdmin(ReadOnlyAdmin):
+    list_display = ["number", "sealed_at", "first", "last", "rows", "hash"]
+    ordering = ["-number"]
+
+
+@admin.register(Removal)
+class RemovalAdmin(ReadOnlyAdmin):
+    """What went from the evidence by the rules: the report of the jobs that see to it."""
+
+    list_display = ["closed_at", "kind", "reason", "rows", "sealed"]
+    list_filter = ["kind", "reason"]
+    ordering = ["-pk"]
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnlyAdmin):
+    list_display = ["at", "actor", "subscriber", "reason"]
+    list_select_related = ["subscriber"]
+    search_fields = ["^subscriber__identity", "=actor"]
+    ordering = ["-pk"]
+
+
+@admin.register(Renewal)
+class RenewalAdmin(ReadOnlyAdmin):
+    list_display = ["terms", "started_at", "agree_by", "summary"]
+    list_select_related = ["terms__publication"]
 
 
 @admin.register(Suppression)

@@ -37,15 +37,19 @@ class Examination:
 
     def __init__(self, known: dict[int, str] | None = None) -> None:
         self.known = known or {}
-        self.seals = self.consents = self.findings = 0
+        self.seals = self.findings = 0
         self.removed: Counter[str] = Counter()
         self.head = Seal.objects.last_set()
-        self._expected: Counter[int] = Counter()
 
     def run(self) -> Iterator[Finding]:
         for finding in self._all():
             self.findings += 1
             yield finding
+
+    @property
+    def consents(self) -> int:
+        """Consents that are there, and that a seal is over."""
+        return Consent.objects.filter(pk__lte=self.head.last).count()
 
     @property
     def waiting(self) -> int:
@@ -57,7 +61,7 @@ class Examination:
         while seal := self._next(before):
             yield from self._chain(before, seal)
             yield from self._block(before, seal)
-            self._count(seal)
+            self.seals += 1
             before = seal
         yield from self._unknown()
         yield from self._removals()
@@ -99,10 +103,6 @@ class Examination:
             for kind, field, words in _compared(rows.get(consent), imprints.get(consent)):
                 yield Finding(kind, f"Consent {consent} {words}", consent, field, seal.number)
         yield from _backdated(before, seal, rows)
-
-    def _count(self, seal: Seal) -> None:
-        self.seals += 1
-        self.consents += Consent.objects.filter(pk__range=(seal.first, seal.last)).count()
 
     def _unknown(self) -> Iterator[Finding]:
         for number in sorted(self.known):

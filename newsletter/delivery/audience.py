@@ -81,7 +81,7 @@ def _periods(subscribers: Iterable[int], mailing_lists: list[int]) -> list[_Peri
     rows = (
         periods.annotate(is_open=_true_if(ended_at__isnull=True))
         .annotate(rests=_true_if(paused_until__gt=Now()))
-        .annotate(is_asked=Subscription.objects.asked_by(Renewal.objects.in_force()))
+        .annotate(is_asked=Renewal.objects.in_force().beyond())
         .order_by("is_open", "id")
         .values_list("subscriber", "mailing_list", "is_open", "end_reason", "rests", "is_asked")
     )

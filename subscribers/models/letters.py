@@ -190,7 +190,7 @@ class Letter(models.Model):
             case Letter.Kind.CONFIRM:
                 found = mine.to_answer()
             case Letter.Kind.TERMS:
-                found = mine.reachable().filter(mine.asked_by(Renewal.objects.all()))
+                found = mine.reachable().filter(Renewal.objects.beyond())
             case _:
                 found = mine.mailable()
         return sorted(found, key=lambda one: (one.pk != self.subscription_id, one.pk))

@@ -9,7 +9,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Exists, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -54,7 +54,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         reachable = self.reachable()
         if not Renewal.objects.with_a_date().exists():
             return reachable
-        return reachable.exclude(self.asked_by(Renewal.objects.in_force()))
+        return reachable.exclude(Renewal.objects.in_force().beyond())
 
     def reachable(self) -> Self:
         """Confirmed, awake, and not suppressed: whom a letter about terms may reach."""
@@ -67,7 +67,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         reasons = awake.order_by().annotate(why=why).values_list("why")
         counted = dict(reasons.annotate(periods=Count("pk")))
         if Renewal.objects.in_force().exists():
-            asked = self.reachable().filter(self.asked_by(Renewal.objects.in_force()))
+            asked = self.reachable().filter(Renewal.objects.in_force().beyond())
             counted["terms"] = asked.count()
         return counted
 
@@ -75,17 +75,6 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Confirmed, and under older terms than these, or under none."""
         older = Q(agreed_to__isnull=True) | Q(agreed_to__lt=terms.pk)
         return self.confirmed().filter(older, mailing_list__publication=terms.publication_id)
-
-    def asked_by(self, renewals: "models.QuerySet[Renewal]") -> Exists:
-        """Whether one of these asks for newer terms than a period is under.
-
-        Numbers of rows go up with those of versions.
-        """
-        asked = renewals.filter(
-            terms__publication=OuterRef("mailing_list__publication"),
-            terms__gt=Coalesce(OuterRef("agreed_to"), 0),
-        )
-        return Exists(asked)
 
     def _suppressed(self) -> Exists:
         return Exists(self._suppressions())

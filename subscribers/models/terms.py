@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -77,6 +77,17 @@ class RenewalQuerySet(models.QuerySet["Renewal"]):
     def in_force(self) -> Self:
         """Their date is past: who has not agreed is not mailed."""
         return self.filter(agree_by__lte=Now())
+
+    def beyond(self) -> Exists:
+        """Whether one of these asks for newer terms than a subscription is under.
+
+        Numbers of rows go up with those of versions.
+        """
+        asked = self.filter(
+            terms__publication=OuterRef("mailing_list__publication"),
+            terms__gt=Coalesce(OuterRef("agreed_to"), 0),
+        )
+        return Exists(asked)
 
     def asking(self) -> "Renewal | None":
         """The one for which readers are to be asked now: the newest alone."""

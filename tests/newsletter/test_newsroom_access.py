@@ -48,7 +48,7 @@ def address(pattern: URLPattern, campaign: Campaign) -> str:
         Renewal.objects.create(terms=campaign.publication.current_terms(), summary="x")
     if pattern.name in {"reader", "reader-receipts"}:
         known["pk"] = Subscriber.objects.earliest("pk").pk
-    if pattern.name in {"receipt", "receipt-json"}:
+    if pattern.name in {"reader-receipt", "reader-receipt-json"}:
         reader = Subscriber.objects.earliest("pk")
         known["pk"] = Receipt.objects.create(subscriber=reader, actor="editor", reason="x").pk
     if pattern.name == "list":

@@ -40,13 +40,20 @@ class TermsForm(forms.ModelForm):  # type: ignore[type-arg]  # Generic in its st
         widget=forms.RadioSelect,
         initial=NOBODY,
     )
-    agree_by = forms.DateField(label=gettext_lazy("By"), required=False, widget=_DayInput)
+    agree_by = forms.DateField(
+        label=gettext_lazy("Last day to agree"),
+        required=False,
+        widget=_DayInput,
+        help_text=gettext_lazy("Where it is asked by a date."),
+    )
     summary = forms.CharField(
         label=gettext_lazy("What changes"),
         required=False,
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=gettext_lazy("In a sentence or two: this is what the letter says."),
+        help_text=gettext_lazy(
+            "Where it is asked: in a sentence or two, as the letter is to say it."
+        ),
     )
     number = forms.IntegerField(required=False, widget=forms.HiddenInput)
 

@@ -24,7 +24,7 @@ def draw_up(request: HttpRequest, pk: int) -> HttpResponse:
             request, "newsroom/receipt_wanted.html", {"form": form, "reader": reader}, status=422
         )
     receipt = form.draw_up(reader, request.user.get_username())
-    return redirect("newsroom:receipt", receipt.pk)
+    return redirect("newsroom:reader-receipt", receipt.pk)
 
 
 @editors_only
