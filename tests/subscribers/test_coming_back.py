@@ -98,6 +98,7 @@ def test_where_mail_bounced_one_letter_is_tried_a_week(ways_out, sign_up, letter
         ways_out["bounced"]()
         for _day in range(6):
             sign_up("ann@example.com")
+            letters()
             clock.shift(timedelta(days=1))
         assert len(letters()) == 1
 

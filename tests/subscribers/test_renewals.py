@@ -69,6 +69,7 @@ def test_nobody_is_asked_who_agreed_or_may_not_be_mailed(subscribe, asked, ask):
     )
 
     assert ask() == []
+    assert not Letter.objects.filter(kind="terms").exists()
 
 
 def test_the_letter_tells_what_changes_and_how_to_leave(client, subscribe, asked, ask, link):

@@ -162,6 +162,8 @@ def test_a_seal_made_anew_is_not_followed_by_the_next(evidence, subscribe):
     )
 
     assert [kind for kind, *_rest in found()] == ["chain broken"]
+    meddle("UPDATE subscribers_seal SET previous = %s WHERE number = 2", forged.hash)
+    assert [kind for kind, *_rest in found()] == ["seal broken"]
 
 
 def test_a_seal_taken_out_is_missed(evidence, subscribe):
