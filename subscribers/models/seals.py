@@ -30,7 +30,8 @@ _STILL_WRITING = """
     SELECT EXISTS (
         SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE relation = 'subscribers_consent'::regclass AND mode = 'RowExclusiveLock'
-        AND datname = current_database() AND pid <> pg_backend_pid() AND COALESCE(xact_start < %s, TRUE)
+        AND datname = current_database() AND pid <> pg_backend_pid()
+        AND COALESCE(xact_start < %s, TRUE)
     )
 """
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from subscribers.models import Seal
 
-_TABLES = ["consent", "imprint", "seal", "removal"]
+_TABLES = ["consent", "imprint", "seal", "terms"]
 
 
 def seal_all(now=None):
