@@ -68,6 +68,7 @@ def _looks() -> list[Callable[[], object]]:
     from subscribers.tasks import (
         look_for_due_letters,
         look_for_forgotten_sign_ups,
+        look_for_the_end_of_an_attack,
         look_for_unknown_domains,
     )
 
@@ -77,6 +78,7 @@ def _looks() -> list[Callable[[], object]]:
         look_for_reports,
         look_for_bounces,
         look_for_forgotten_sign_ups,
+        look_for_the_end_of_an_attack,
         look_for_unknown_domains,
     ]
 

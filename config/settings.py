@@ -215,6 +215,9 @@ CONFIRM_WITHIN_DAYS = env.count("CONFIRM_WITHIN_DAYS", 7)
 KEEP_UNCONFIRMED_DAYS = env.count("KEEP_UNCONFIRMED_DAYS", 30)
 # How long we keep what was reported of each message; what followed from it stays.
 KEEP_EVENTS_DAYS = env.count("KEEP_EVENTS_DAYS", 90)
+# More sign-ups than this are an attack: confirmations wait until it is over, or an editor says no.
+CONFIRMATIONS_PER_MINUTE = env.count("CONFIRMATIONS_PER_MINUTE", 120)
+CONFIRMATIONS_PER_HOUR = env.count("CONFIRMATIONS_PER_HOUR", 1200)
 
 
 # Words and time ----------------------------------------------------------------------------

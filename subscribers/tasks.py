@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from datetime import timedelta
 
 from celery import shared_task
@@ -12,7 +13,16 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from subscribers import emails
-from subscribers.models import Letter, MailDomain, Subscription
+from subscribers.models import (
+    Attack,
+    Bucket,
+    Letter,
+    MailDomain,
+    SignUp,
+    Spent,
+    Subscriber,
+    Subscription,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +35,8 @@ _looking_up = threading.Lock()
 
 @shared_task
 def send_letters() -> None:
-    """Work off what is due, one letter after another."""
+    """Let in who has signed up, and work off what is due, one letter after another."""
+    SignUp.objects.let_in()
     while letter := Letter.objects.claim():
         emails.send(letter)
 
@@ -35,6 +46,11 @@ def purge_unconfirmed() -> int:
     """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
     before = timezone.now() - timedelta(days=settings.KEEP_UNCONFIRMED_DAYS)
     purged = Subscription.objects.purge_unconfirmed(before)
+    purged += SignUp.objects.held().filter(asked_at__lt=before).drop()
+    Subscriber.objects.forget_strangers(before)
+    now = time.time()
+    Bucket.objects.forget(now)
+    Spent.objects.forget(now)
     logger.info("Forgot %d sign-ups that nobody confirmed before %s.", purged, before)
     return purged
 
@@ -47,8 +63,16 @@ def look_for_forgotten_sign_ups() -> None:
 
 def look_for_due_letters() -> None:
     """Called by every worker's heartbeat: finds what the broker lost or nobody published."""
-    if Letter.objects.due().exists():
+    if SignUp.objects.due().exists() or Letter.objects.due().exists():
         send_letters.apply_async(expires=STALE_AFTER)
+
+
+def look_for_the_end_of_an_attack() -> None:
+    """Called by every worker's heartbeat."""
+    a_minute = settings.CONFIRMATIONS_PER_MINUTE
+    # Half of what may go out: those who sign up now are not to queue behind those who waited.
+    if Attack.objects.end_when_quiet(most=a_minute, per_minute=a_minute // 2):
+        logger.warning("The attack on the sign-up form is over; who waited is let in by and by.")
 
 
 def look_for_unknown_domains() -> None:
@@ -73,7 +97,7 @@ def _look_up_domains() -> None:
 
 
 def wake_on_commit() -> None:
-    """Tell a worker, once this is committed, that a letter may wait; ask nothing of the request.
+    """Tell a worker, once this is committed, that somebody waits; ask nothing of the request.
 
     The broker may be slow or down: a thread of its own calls it, and the heartbeat looks anyway.
     """

@@ -189,7 +189,7 @@ def own_redis_database(worker_id):
     if settings.REDIS_URL and worker_id != "master":
         number = _worker_number(worker_id) % 8
         url = f"{settings.REDIS_URL.rpartition('/')[0]}/{number}"
-        settings.CACHES["default"]["LOCATION"] = url
+        settings.CACHES["default"]["LOCATION"] = settings.REDIS_URL = url
         # Whoever asked for the cache before us was given the one that all share.
         caches["default"] = caches.create_connection("default")
 

@@ -1,16 +1,21 @@
 """The rows that say who may be mailed, and why."""
 
+from subscribers.models.attacks import Attack
 from subscribers.models.breakers import Breaker, Failure
+from subscribers.models.buckets import Bucket, Spent
 from subscribers.models.consents import Consent, Evidence, Terms
 from subscribers.models.domains import MailDomain
 from subscribers.models.letters import Letter
 from subscribers.models.publications import MailingList, Publication, Sender
+from subscribers.models.sign_ups import SignUp
 from subscribers.models.subscribers import Subscriber
 from subscribers.models.subscriptions import Subscription
 from subscribers.models.suppressions import Suppression
 
 __all__ = [
+    "Attack",
     "Breaker",
+    "Bucket",
     "Consent",
     "Evidence",
     "Failure",
@@ -19,6 +24,8 @@ __all__ = [
     "MailingList",
     "Publication",
     "Sender",
+    "SignUp",
+    "Spent",
     "Subscriber",
     "Subscription",
     "Suppression",

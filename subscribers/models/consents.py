@@ -1,6 +1,7 @@
 """What was agreed to, word for word, and by whom, how and when. Rows are added, never changed."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import models
@@ -65,11 +66,16 @@ class Evidence:
     language: str = ""
     source: str = ""
     actor: str = ""
+    # When it was said; None: as it is recorded.
+    at: datetime | None = None
 
 
 class ConsentQuerySet(models.QuerySet["Consent"]):
     def record(self, action: str, subscription: "Subscription", evidence: Evidence) -> "Consent":
-        known = {"address": evidence.address or subscription.subscriber.address}
+        known = {
+            "address": evidence.address or subscription.subscriber.address,
+            "at": evidence.at or timezone.now(),
+        }
         return self.create(
             action=action,
             subscriber=subscription.subscriber,

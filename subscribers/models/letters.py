@@ -23,6 +23,7 @@ COOL_DOWN = timedelta(minutes=15)
 MOST_A_DAY = 3
 MOST_UNANSWERED = 5
 ALREADY_SUBSCRIBED_EVERY = timedelta(hours=24)
+LIFT_EVERY = timedelta(hours=24)
 
 LEASE = timedelta(minutes=2)
 MOST_ATTEMPTS = 12
@@ -82,6 +83,8 @@ class LetterQuerySet(models.QuerySet["Letter"]):
         mine, now = self.filter(kind=kind, abuse_key=abuse_key), timezone.now()
         if kind == Letter.Kind.ALREADY_SUBSCRIBED:
             return mine.filter(asked_at__gt=now - ALREADY_SUBSCRIBED_EVERY).exists()
+        if kind == Letter.Kind.LIFT:
+            return mine.filter(asked_at__gt=now - LIFT_EVERY).exists()
         if kind != Letter.Kind.CONFIRM:
             return False
         return (
@@ -98,6 +101,7 @@ class Letter(models.Model):
         CONFIRM = "confirm", _("Please confirm")
         WELCOME = "welcome", _("Welcome")
         ALREADY_SUBSCRIBED = "already_subscribed", _("Already subscribed")
+        LIFT = "lift", _("Write to me again")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # What was sent to a mailbox counts against it also when nobody confirmed and the row is gone.
@@ -171,10 +175,21 @@ class Letter(models.Model):
 
     def is_wanted(self) -> bool:
         """Asked again before it goes out: the reader may have answered, left or refused."""
+        if self.kind == Letter.Kind.LIFT:
+            return self._is_liftable()
         periods = self.periods()
         if not periods or self._is_forbidden():
             return False
         return self.subscription_id is None or periods[0].pk == self.subscription_id
+
+    def _is_liftable(self) -> bool:
+        """There is a refusal to take back, and nothing else forbids letters."""
+        if self.subscriber is None:
+            return False
+        mailbox = self.subscriber.mailbox
+        others = Suppression.objects.forbids_letters().exclude(reason=Suppression.Reason.NOT_ME)
+        is_refused = Suppression.objects.refusals(mailbox).exists()
+        return is_refused and not others.filter(key__in=mailbox.suppression_keys()).exists()
 
     def _is_forbidden(self) -> bool:
         key = self.subscriber.suppression_key if self.subscriber else ""

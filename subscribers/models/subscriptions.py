@@ -104,7 +104,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             if Suppression.objects.forbids_letters().filter(key__in=address.suppression_keys()):
                 return None
             subscriber = Subscriber.objects.known(address, **details)
-            opened = [self._open(subscriber, mailing_list) for mailing_list in mailing_lists]
+            opened = [self._open(subscriber, one, evidence) for one in mailing_lists]
             letter = self._letter(subscriber)
             for subscription, is_new in opened:
                 # Every letter can be confirmed, so each has the words that it answers on record;
@@ -185,9 +185,12 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return len(periods)
 
     def _open(
-        self, subscriber: Subscriber, mailing_list: MailingList
+        self, subscriber: Subscriber, mailing_list: MailingList, evidence: Evidence
     ) -> "tuple[Subscription, bool]":
-        return self.get_or_create(subscriber=subscriber, mailing_list=mailing_list, ended_at=None)
+        asked = {"requested_at": evidence.at or timezone.now()}
+        return self.get_or_create(
+            asked, subscriber=subscriber, mailing_list=mailing_list, ended_at=None
+        )
 
     def _letter(self, subscriber: Subscriber) -> Letter | None:
         pending = self.pending().filter(subscriber=subscriber).order_by("id").first()
