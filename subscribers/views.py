@@ -187,8 +187,9 @@ def block(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "subscribers/block.html", {"subscriber": subscriber})
     if subscriber:
+        if not Suppression.objects.refusals(subscriber.mailbox).exists():
+            _blame(subscriber)
         Subscription.objects.block(subscriber, _evidence(request, Consent.Method.LINK))
-        _blame(subscriber)
     return render(request, "subscribers/blocked.html")
 
 

@@ -13,6 +13,7 @@ from newsletter.newsroom.views import (
     readers,
     sending,
     sign_in,
+    sign_ups,
 )
 
 app_name = "newsroom"
@@ -62,6 +63,11 @@ urlpatterns = [
     path("articles/<int:pk>/withdrawal/", articles.withdrawal, name="article-withdrawal"),
     path("readers/", readers.index, name="readers"),
     path("readers/<int:pk>/", readers.page, name="reader"),
+    path("sign-ups/", sign_ups.index, name="sign-ups"),
+    path("sign-ups/release/", sign_ups.release, name="sign-ups-release"),
+    path("sign-ups/removal/", sign_ups.removal, name="sign-ups-removal"),
+    path("sign-ups/attack/", sign_ups.attack, name="attack"),
+    path("sign-ups/all-clear/", sign_ups.all_clear, name="all-clear"),
     path("lists/", lists.index, name="lists"),
     path("lists/new/", lists.new, name="new-list"),
     path("lists/<int:pk>/", lists.page, name="list"),

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -45,7 +44,8 @@ class AttackQuerySet(models.QuerySet["Attack"]):
     def end(self, by: str = "", per_minute: int = 60) -> bool:
         """Who waited is let in, so many a minute; False if it was over."""
         with transaction.atomic():
-            ended = self.filter(ended_at__isnull=True).update(ended_at=Now(), ended_by=by)
+            now = timezone.now()
+            ended = self.filter(ended_at__isnull=True).update(ended_at=now, ended_by=by)
             if ended:
                 SignUp.objects.unqueue(per_minute)
         return bool(ended)
@@ -53,7 +53,11 @@ class AttackQuerySet(models.QuerySet["Attack"]):
     def end_when_quiet(self, most: int, per_minute: int) -> bool:
         """What began by itself ends by itself, when no more than `most` came in QUIET_FOR."""
         current, since = self.current(), timezone.now() - QUIET_FOR
-        if current is None or current.began_by or current.began_at > since:
+        if current is None:
+            # Whoever came through the door while it ended.
+            SignUp.objects.unqueue(per_minute)
+            return False
+        if current.began_by or current.began_at > since:
             return False
         if SignUp.objects.since(since) > most:
             return False

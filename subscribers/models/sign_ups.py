@@ -48,6 +48,10 @@ class SignUpQuerySet(models.QuerySet["SignUp"]):
         """They wait for the end of an attack, and for nothing else."""
         return self.filter(held_because="", is_queued=True)
 
+    def coming(self) -> int:
+        """How many waited for the end of an attack, and are let in in the next minutes."""
+        return self.filter(held_because="", is_queued=False, due_at__gt=Now()).count()
+
     def since(self, moment: datetime) -> int:
         """How many of those that still wait came since then."""
         return self.filter(asked_at__gt=moment).count()
@@ -78,7 +82,7 @@ class SignUpQuerySet(models.QuerySet["SignUp"]):
         waiting = self.filter(is_queued=True).order_by("pk")
         total = minute = 0
         while some := list(waiting.values_list("pk", flat=True)[: max(per_minute, 1)]):
-            due_at = Now() + timedelta(minutes=minute)
+            due_at = Now() + timedelta(minutes=minute) if minute else Now()
             total += self.filter(pk__in=some).update(is_queued=False, due_at=due_at)
             minute += 1
         return total

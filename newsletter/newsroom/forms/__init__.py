@@ -12,11 +12,13 @@ from newsletter.newsroom.forms.readers import ReaderSearchForm
 from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
 from newsletter.newsroom.forms.senders import SenderForm
 from newsletter.newsroom.forms.sign_in import SignInForm
+from newsletter.newsroom.forms.sign_ups import HeldForm
 
 __all__ = [
     "ArticleForm",
     "CampaignForm",
     "ConfirmedForm",
+    "HeldForm",
     "MailingListForm",
     "PublicationForm",
     "ReaderSearchForm",
