@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Self
 
-from django.db import models, transaction
+from django.db import DatabaseError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -62,7 +62,7 @@ class SignUpQuerySet(models.QuerySet["SignUp"]):
         while claimed := self._claimed():
             count += len(claimed)
             for sign_up in claimed:
-                sign_up.let_in()
+                sign_up.let_in_or_tell()
         return count
 
     def release(self) -> int:
@@ -154,8 +154,17 @@ class SignUp(models.Model):
         self.evidence = {name: value for name, value in told.items() if name not in _COLUMNS}
         self.mailing_lists = [one.pk for one in mailing_lists]
 
+    def let_in_or_tell(self) -> None:
+        """One that cannot be let in, loudly, holds up no other; it is tried again later."""
+        try:
+            self.let_in()
+        except DatabaseError:
+            raise
+        except Exception:
+            logger.exception("Sign-up %d stumbled", self.pk)
+
     def let_in(self) -> bool:
-        """Do what it asks for; False if another worker has. A crash leaves it for later."""
+        """Do what it asks for; False if another worker has."""
         if self.attempts >= _MOST_ATTEMPTS:
             return self._set_aside()
         with transaction.atomic():

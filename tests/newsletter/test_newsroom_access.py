@@ -32,6 +32,10 @@ EXPECTED = {
     "article-publication": 405,
     "article-withdrawal": 405,
     "campaign-review": 422,
+    "sign-ups-release": 405,
+    "sign-ups-removal": 405,
+    "attack": 405,
+    "all-clear": 405,
 }
 
 

@@ -1,6 +1,5 @@
 """Sign-ups that wait: for the newsroom's eyes, or for the end of an attack."""
 
-import logging
 from datetime import timedelta
 from threading import Barrier
 
@@ -129,11 +128,9 @@ def test_a_sign_up_that_a_worker_stumbles_over_does_not_stop_those_behind_it(
     for name in ["bad", "ann"]:
         client.post("/sign-up/", form(f"{name}@example.com"))
 
-    for _look in range(2):
-        with pytest.raises(RuntimeError) if _look == 0 else caplog.at_level(logging.INFO):
-            SignUp.objects.let_in()
-        SignUp.objects.exclude(address__startswith="bad").update(due_at=timezone.now())
+    SignUp.objects.let_in()
 
+    assert "Sign-up" in caplog.text
     assert addresses(SignUp.objects.all()) == ["bad@example.com"]
     assert Subscriber.objects.get().address == "ann@example.com"
 
@@ -226,7 +223,7 @@ def test_when_it_is_over_they_are_let_in_in_the_order_they_came_so_many_a_minute
     first, second, third = SignUp.objects.order_by("pk")
     assert first.address == "reader2@gmail.com"
     assert first.due_at == second.due_at
-    assert third.due_at - first.due_at == timedelta(minutes=1)
+    assert 55 < (third.due_at - first.due_at).total_seconds() < 65
 
 
 def test_an_attack_ends_by_itself_when_it_is_quiet(flood, sign_up, budget):
