@@ -25,7 +25,7 @@
   };
 
   const guard = (form) => {
-    const button = form.querySelector("button[type=submit]:not([name])");
+    const button = form.querySelector("button[type=submit]:not([name], [aria-hidden])");
     const status = form.querySelector(".sending");
     let work = null;
     let begunAt = 0;
