@@ -16,7 +16,6 @@ from subscribers import tasks
 from subscribers.addresses import Address
 from subscribers.forms import AddressForm, SignupForm
 from subscribers.guards import form_tokens, limits, scores, stores, work
-from subscribers.guards.limits import Room
 from subscribers.guards.work import State, Work
 from subscribers.models import Attack, Evidence, Publication, SignUp
 
@@ -104,6 +103,16 @@ class _Visit:
 
     def let_pass(self, form: AddressForm, asked: SignUp, publication: Publication) -> Answer:
         """Everything is in order: tick off what works once, count it, and write it down."""
+        try:
+            # As one: where the guards count in the database too, it is locked once.
+            with transaction.atomic():
+                return self._let_pass(form, asked, publication)
+        except DatabaseError:
+            # Whoever tries again must not be told that it was taken.
+            stores.unspend([key for key in (self._key, self._solved().key) if key])
+            raise
+
+    def _let_pass(self, form: AddressForm, asked: SignUp, publication: Publication) -> Answer:
         address: Address = form.cleaned_data["email"]
         earlier = self._spend(self._key, address)
         if earlier == address.abuse_key:
@@ -117,7 +126,9 @@ class _Visit:
         if not room.is_enough:
             asked.address, asked.network = str(address), self._network
             asked.held_because = ",".join(scores.signs(address, room, has_worked=has_worked))
-            self._write_down(asked, room, publication)
+            asked.is_queued = Attack.objects.is_on() or (room.is_spent and _begin(publication))
+            asked.save(force_insert=True)
+            tasks.wake_on_commit()
         return _TAKEN
 
     def _is_robot(self) -> bool:
@@ -168,17 +179,6 @@ class _Visit:
 
     def _spend(self, key: str, address: Address) -> str:
         return stores.spend(key, address.abuse_key, time.time(), form_tokens.LONGEST)
-
-    def _write_down(self, asked: SignUp, room: Room, publication: Publication) -> None:
-        asked.is_queued = Attack.objects.is_on() or (room.is_spent and _begin(publication))
-        try:
-            with transaction.atomic():
-                asked.save(force_insert=True)
-                tasks.wake_on_commit()
-        except DatabaseError:
-            # Whoever tries again must not be told that it was taken.
-            stores.unspend([key for key in (self._key, self._solved().key) if key])
-            raise
 
 
 def _begin(publication: Publication) -> bool:
