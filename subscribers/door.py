@@ -3,6 +3,7 @@
 Nothing here knows whether an address is known: whoever passes is written down, and a worker looks.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from subscribers.guards import form_tokens, limits, scores, stores, work
 from subscribers.guards.work import State, Work
 from subscribers.models import Attack, Evidence, Publication, SignUp
 
+logger = logging.getLogger(__name__)
+
 
 class Outcome(Enum):
     # Robots are told the same, and may find out by waiting (ABU-08).
@@ -27,6 +30,8 @@ class Outcome(Enum):
     AGAIN = "again"
     # Too many from this network, and nothing else (ABU-02).
     TOO_MANY = "too many"
+    # More forms than we have time to show again.
+    BUSY = "busy"
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,28 @@ class _Visit:
         self._network = limits.network_of(evidence.network_address)
         self.token = form_tokens.read(str(posted.get("token", "")))
         self._key = self.token.key if self.token else ""
+        self._mark = form_tokens.mark(str(posted.get("email", "")))
         self._work: Work | None = None
+        self._notice = ""
 
     def refusal(self) -> Answer | None:
         """What needs no look into the form, and costs us next to nothing."""
         if wait := limits.seconds_to_wait(self._network):
             return Answer(Outcome.TOO_MANY, again_in=wait)
-        return _TAKEN if self._posted.get("reference") or self._is_robot() else None
+        if self._posted.get("reference") or self._is_robot():
+            return _TAKEN
+        earlier = stores.spent(self._key) if self._key else ""
+        if earlier == self._mark:
+            # The button was pressed twice.
+            return _TAKEN
+        self._notice = self._reason_to_send_again(earlier)
+        if self._notice and not limits.is_time_to_show_again():
+            return Answer(Outcome.BUSY, again_in=limits.SHOWN_AGAIN_IN)
+        return None
 
     def is_complete(self, form: AddressForm) -> bool:
         """Else the form tells what is to do, and is to be shown again."""
-        form.notice = self._notice()
+        form.notice = self._notice
         return form.is_valid() and not form.notice and not form.suggestion
 
     def let_pass(self, form: AddressForm, asked: SignUp, publication: Publication) -> Answer:
@@ -113,15 +129,15 @@ class _Visit:
             raise
 
     def _let_pass(self, form: AddressForm, asked: SignUp, publication: Publication) -> Answer:
-        address: Address = form.cleaned_data["email"]
-        earlier = self._spend(self._key, address)
-        if earlier == address.abuse_key:
-            # The button was pressed twice.
-            return _TAKEN
-        has_worked = not earlier and self._has_worked(address)
-        form.notice = self._sent_already() if earlier else self._stricter(has_worked)
-        if form.notice:
+        if earlier := self._spend(self._key):
+            # Another came with it at this moment.
+            form.notice = "" if earlier == self._mark else self._sent_already()
+            return Answer(Outcome.AGAIN, form) if form.notice else _TAKEN
+        has_worked = self._solved().state is State.SOLVED and not self._spend(self._solved().key)
+        if self._solved().key and not has_worked and (notice := self._stricter()):
+            form.notice = notice
             return Answer(Outcome.AGAIN, form)
+        address: Address = form.cleaned_data["email"]
         room = limits.room(address, self._network)
         if not room.is_enough:
             asked.address, asked.network = str(address), self._network
@@ -138,31 +154,26 @@ class _Visit:
         is_early = self.token is not None and self.token.age < form_tokens.SHORTEST
         return is_early and self._solved().state is State.SOLVED
 
-    def _notice(self) -> str:
-        """Why it must be sent once more, whatever stands in it; "": it need not."""
+    def _reason_to_send_again(self, earlier: str) -> str:
+        """Whatever stands in the form; "": there is none."""
         if self.token is None:
             return _("Please look it over, and press the button once more.")
         if not self.token.is_fresh:
             return _("This page was open for more than a day. Please press the button once more.")
-        return self._too_quick() if self._solved().state is State.MISSING else ""
+        if earlier:
+            return self._sent_already()
+        return self._stricter() if self._solved().state is State.MISSING else ""
 
-    def _stricter(self, has_worked: bool) -> str:
-        """The way through for readers without JavaScript (ACC-03)."""
-        if has_worked:
-            return ""
-        if quick := self._too_quick():
-            return quick
+    def _stricter(self) -> str:
+        """What the way through without JavaScript asks for (ACC-03)."""
+        if self.token and self.token.age < form_tokens.SHORTEST_WITHOUT_WORK:
+            return _("That was very quick. Please look it over, and press the button once more.")
         if limits.is_open_without_work(self._network):
             return ""
         return _(
             "Many people are signing up at this moment. Please press the button once more in a few"
             " minutes, or switch JavaScript on: then there is no need to wait."
         )
-
-    def _too_quick(self) -> str:
-        if self.token and self.token.age >= form_tokens.SHORTEST_WITHOUT_WORK:
-            return ""
-        return _("That was very quick. Please look it over, and press the button once more.")
 
     @staticmethod
     def _sent_already() -> str:
@@ -173,17 +184,14 @@ class _Visit:
             self._work = work.check(str(self._posted.get("work", "")))
         return self._work
 
-    def _has_worked(self, address: Address) -> bool:
-        solved = self._solved()
-        return solved.state is State.SOLVED and not self._spend(solved.key, address)
-
-    def _spend(self, key: str, address: Address) -> str:
-        return stores.spend(key, address.abuse_key, time.time(), form_tokens.LONGEST)
+    def _spend(self, key: str) -> str:
+        return stores.spend(key, self._mark, time.time(), form_tokens.LONGEST)
 
 
 def _begin(publication: Publication) -> bool:
     """The budget is spent: from here on confirmations wait, unless an editor knows better."""
     if not Attack.objects.may_begin():
         return False
-    Attack.objects.begin(publication)
+    if Attack.objects.begin(publication):
+        logger.warning("More sign up than can be readers: confirmations wait from now on.")
     return True

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 # A wake-up that no worker heard for this long says nothing new any more.
 STALE_AFTER = 10
 A_DAY = 24 * 60 * 60
+# Seconds: of thousands who sign up at once, few calls are made.
+_BETWEEN_CALLS = 0.05
 # Held by the one thread of this process that asks name servers.
 _looking_up = threading.Lock()
 
@@ -128,6 +130,8 @@ class _Caller:
                 send_letters.apply_async(expires=STALE_AFTER)
             except OperationalError as error:
                 logger.warning("The broker could not be told of a letter: %s", error)
+            # Whoever signs up meanwhile is found by the worker that was told of the first.
+            time.sleep(_BETWEEN_CALLS)
 
 
 _caller = _Caller()

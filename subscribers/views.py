@@ -99,8 +99,8 @@ def _at_the_door(request: HttpRequest, knock: Knock, page: str) -> HttpResponse:
         answer = knock(request.POST, evidence)
     except Publication.DoesNotExist as error:
         raise _no_paper() from error
-    if answer.outcome is Outcome.TOO_MANY:
-        return _too_many(request, answer.again_in)
+    if answer.outcome in {Outcome.TOO_MANY, Outcome.BUSY}:
+        return _come_later(answer)
     if answer.form is None:
         return SeeOther(reverse("subscribers:check-inbox"))
     return _form_page(request, page, answer.form)
@@ -113,16 +113,18 @@ def _form_page(request: HttpRequest, page: str, form: AddressForm) -> HttpRespon
     return render(request, f"subscribers/{page}.html", {"signup_form": form}, status=status)
 
 
-def _too_many(request: HttpRequest, seconds: int) -> HttpResponse:
-    response = HttpResponse(_too_many_page(get_language(), int(time.time() / 60)), status=429)
-    response["Retry-After"] = str(seconds)
-    return response
+def _come_later(answer: Answer) -> HttpResponse:
+    minute = int(time.time() / 60)
+    page = _waiting_page(answer.outcome, get_language(), minute)
+    status = 429 if answer.outcome is Outcome.TOO_MANY else 503
+    return HttpResponse(page, status=status, headers={"Retry-After": str(answer.again_in)})
 
 
-@lru_cache(maxsize=8)
-def _too_many_page(language: str | None, minute: int) -> str:
+@lru_cache(maxsize=16)
+def _waiting_page(why: Outcome, language: str | None, minute: int) -> str:
     """Made once a minute and language: who floods us shall not have it rendered each time."""
-    return render_to_string("subscribers/too_many.html", {"publication": _publication()})
+    context = {"publication": _publication(), "is_network": why is Outcome.TOO_MANY}
+    return render_to_string("subscribers/come_later.html", context)
 
 
 @never_cache

@@ -4,6 +4,8 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from django.utils.crypto import salted_hmac
+
 from subscribers import tokens
 from subscribers.tokens import Purpose
 
@@ -41,6 +43,12 @@ def fresh(like: FormToken | None = None) -> str:
     if like and like.is_fresh:
         shown_at = max(like.shown_at, shown_at - SHORTEST_WITHOUT_WORK - 1)
     return tokens.sign(Purpose.FORM, secrets.randbits(64), shown_at)
+
+
+def mark(email: str) -> str:
+    """What tells, once a token was used, whether it is sent for the same address again."""
+    hashed = salted_hmac("subscribers.guards", email.strip().lower(), algorithm="sha256")
+    return hashed.hexdigest()[:32]
 
 
 def read(token: str) -> FormToken | None:

@@ -23,6 +23,10 @@ NETWORK = Rule(30, 1 / 10)
 # Without proof of work: by all such readers together, and by those of one network.
 WITHOUT_WORK = Rule(60, 60 / _MINUTE)
 WITHOUT_WORK_OF_NETWORK = Rule(5, 5 / _HOUR)
+# To show a form again costs us more than to take one, and robots come back with what they were
+# shown. Beyond it they, and whoever comes with them, get a short page.
+SHOWN_AGAIN = Rule(60, 5)
+SHOWN_AGAIN_IN = 30
 # More is no person's, and all that the mailbox gets is one letter (see models/letters.py).
 MAILBOX = Rule(5, 1 / (15 * _MINUTE))
 # Robots are made of one domain's mailboxes; a town's newspaper has many readers at its school.
@@ -71,6 +75,10 @@ def is_open_without_work(network: str) -> bool:
     if network:
         wants.append(Want(f"without-work:{network}", WITHOUT_WORK_OF_NETWORK))
     return all(left.is_granted for left in stores.take(wants, time.time()))
+
+
+def is_time_to_show_again() -> bool:
+    return stores.take([Want("shown-again", SHOWN_AGAIN)], time.time())[0].is_granted
 
 
 def room(address: Address, network: str) -> Room:

@@ -70,6 +70,13 @@ class Shared:
         # What expired at this very moment was spent all the same.
         return str(earlier or mark)
 
+    def spent(self, key: str) -> str:
+        try:
+            mark: Any = self._redis.get(_key(key))
+        except redis.RedisError as error:
+            raise UnreachableError(str(error)) from error
+        return str(mark or "")
+
     def unspend(self, keys: Sequence[str]) -> None:
         try:
             self._redis.delete(*map(_key, keys))

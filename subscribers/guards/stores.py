@@ -26,6 +26,8 @@ class Store(Protocol):
 
     def spend(self, key: str, mark: str, now: float, seconds: float) -> str: ...
 
+    def spent(self, key: str) -> str: ...
+
     def unspend(self, keys: Sequence[str]) -> None: ...
 
 
@@ -35,6 +37,9 @@ class _InDatabase:
 
     def spend(self, key: str, mark: str, now: float, seconds: float) -> str:
         return Spent.objects.spend(key, mark, now, seconds)
+
+    def spent(self, key: str) -> str:
+        return Spent.objects.filter(key=key).values_list("mark", flat=True).first() or ""
 
     def unspend(self, keys: Sequence[str]) -> None:
         Spent.objects.filter(key__in=keys).delete()
@@ -55,6 +60,11 @@ def spend(key: str, mark: str, now: float, seconds: float) -> str:
     Remembered for so many seconds.
     """
     return _ask(lambda store: store.spend(key, mark, now, seconds))
+
+
+def spent(key: str) -> str:
+    """The mark it was spent under; "" if it was not, as far as one can know before spending it."""
+    return _ask(lambda store: store.spent(key))
 
 
 def unspend(keys: Sequence[str]) -> None:

@@ -432,3 +432,34 @@ def test_a_network_that_floods_us_costs_no_page(client, form, monkeypatch):
     monkeypatch.setattr("subscribers.views.render_to_string", None)
 
     assert client.post("/sign-up/", form()).status_code == 429
+
+
+@pytest.mark.parametrize("robot", ["without a token", "with a token that was used", "unworked"])
+def test_robots_that_make_us_show_the_form_again_cost_no_page_either(
+    counted, client, form, monkeypatch, robot
+):
+    monkeypatch.setattr(limits, "SHOWN_AGAIN", Rule(1, 0.001))
+    monkeypatch.setattr(limits, "WITHOUT_WORK", Rule(0, 0.001))
+    used = token(60)
+    client.post("/sign-up/", form("bob@example.com", token=used))
+    filled = {
+        "without a token": {"token": None},
+        "with a token that was used": {"token": used},
+        "unworked": {"work": ""},
+    }[robot]
+    first = client.post("/sign-up/", form(**filled))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("subscribers.door.SignupForm", None)
+        second = client.post("/sign-up/", form(**filled))
+
+    assert "Once more, please" in again(first)
+    assert (second.status_code, second["Retry-After"]) == (503, "30")
+    assert "what you entered is still there" in second.content.decode()
+
+
+def test_who_makes_a_mistake_is_shown_the_form_whatever_robots_do(sign_up, monkeypatch):
+    monkeypatch.setattr(limits, "SHOWN_AGAIN", Rule(0, 0.001))
+
+    assert sign_up("no address").status_code == 422
+    assert is_taken(sign_up())
