@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -87,11 +87,14 @@ class LetterQuerySet(models.QuerySet["Letter"]):
             return mine.filter(asked_at__gt=now - LIFT_EVERY).exists()
         if kind != Letter.Kind.CONFIRM:
             return False
-        return (
-            mine.filter(asked_at__gt=now - COOL_DOWN, answered_at__isnull=True).exists()
-            or mine.filter(asked_at__gt=now - timedelta(days=1)).count() >= MOST_A_DAY
-            or mine.filter(answered_at__isnull=True).count() >= MOST_UNANSWERED
+        unanswered = Q(answered_at__isnull=True)
+        sent = mine.aggregate(
+            just_now=Count("pk", filter=unanswered & Q(asked_at__gt=now - COOL_DOWN)),
+            today=Count("pk", filter=Q(asked_at__gt=now - timedelta(days=1))),
+            in_vain=Count("pk", filter=unanswered),
         )
+        is_too_many = sent["today"] >= MOST_A_DAY or sent["in_vain"] >= MOST_UNANSWERED
+        return bool(sent["just_now"]) or is_too_many
 
 
 class Letter(models.Model):
