@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from django.db import DatabaseError, transaction
@@ -54,7 +55,7 @@ def sign_up(posted: Mapping[str, Any], evidence: Evidence) -> Answer:
     visit = _Visit(posted, evidence)
     if refusal := visit.refusal():
         return refusal
-    publication = Publication.objects.current()
+    publication = _paper()
     form = SignupForm(posted, publication=publication, token=visit.token)
     if not visit.is_complete(form):
         return Answer(Outcome.AGAIN, form)
@@ -82,7 +83,7 @@ def ask_to_lift(posted: Mapping[str, Any], evidence: Evidence) -> Answer:
         return Answer(Outcome.AGAIN, form)
     asked = SignUp(wish=SignUp.Wish.LIFT)
     asked.tell(evidence, [])
-    return visit.let_pass(form, asked, Publication.objects.current())
+    return visit.let_pass(form, asked, _paper())
 
 
 class _Visit:
@@ -186,6 +187,21 @@ class _Visit:
 
     def _spend(self, key: str) -> str:
         return stores.spend(key, self._mark, time.time(), form_tokens.LONGEST)
+
+
+def _paper() -> Publication:
+    """The publication with what it offers, asked for once a second: hundreds may stand here."""
+    return _paper_of(int(time.monotonic()))
+
+
+@lru_cache(maxsize=1)
+def _paper_of(second: int) -> Publication:
+    return Publication.objects.current()
+
+
+def forget() -> None:
+    """What was learnt of the publication: it may be another."""
+    _paper_of.cache_clear()
 
 
 def _begin(publication: Publication) -> bool:

@@ -113,7 +113,7 @@ class SignupForm(AddressForm):
     ) -> None:
         super().__init__(sent, token=token)
         self.publication = publication
-        self.mailing_lists = list(publication.mailing_lists.public())
+        self.mailing_lists = publication.offered
         self.fields["lists"].choices = [(one.slug, one.name) for one in self.mailing_lists]  # type: ignore[attr-defined]
         self.initial = {
             "lists": [one.slug for one in list(preselected) or self.mailing_lists[:1]],
@@ -172,4 +172,4 @@ class SignupForm(AddressForm):
         number = str(self.data.get("terms", ""))
         if not number.isdecimal() or len(number) > 9:
             return None
-        return self.publication.terms_versions.filter(number=int(number)).first()
+        return self.publication.numbered_terms(int(number))

@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from newsletter import outages
 from newsletter.models import Article, Campaign, Entry
+from subscribers import door
 from subscribers.addresses import parse
 from subscribers.models import (
     Consent,
@@ -37,6 +38,7 @@ def empty_cache():
     """Counts of attempts and the like do not outlive the test that made them."""
     cache.clear()
     domains.forget()
+    door.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -463,3 +463,15 @@ def test_who_makes_a_mistake_is_shown_the_form_whatever_robots_do(sign_up, monke
 
     assert sign_up("no address").status_code == 422
     assert is_taken(sign_up())
+
+
+def test_what_the_form_offers_is_asked_for_once_a_second(
+    client, form, redis_url, settings, django_assert_num_queries
+):
+    settings.REDIS_URL = redis_url
+    with time_machine.travel(time.time(), tick=False):
+        client.post("/sign-up/", form("ann@example.com"))
+
+        # A savepoint and its end, our senders, whether there is an attack, and the row.
+        with django_assert_num_queries(5):
+            assert is_taken(client.post("/sign-up/", form("bob@example.com")))
