@@ -89,8 +89,8 @@ class SignUpQuerySet(models.QuerySet["SignUp"]):
 
     def _claimed(self) -> "list[SignUp]":
         with transaction.atomic():
-            first = self.due().select_for_update(skip_locked=True).order_by("due_at", "pk")
-            rows = list(first[:_AT_ONCE])
+            waiting = self.due().select_related("terms").order_by("due_at", "pk")
+            rows = list(waiting.select_for_update(skip_locked=True, of=("self",))[:_AT_ONCE])
             # Whoever is late is not alone with them any more; deleting the row decides.
             self.filter(pk__in=[row.pk for row in rows]).update(
                 due_at=Now() + _AGAIN_AFTER, attempts=F("attempts") + 1

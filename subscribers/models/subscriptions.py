@@ -100,7 +100,8 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         The caller's answer must not depend on the result (ENU-01). `details` are the name and the
         language; they are believed until somebody proves to own the mailbox, and not thereafter.
         """
-        with transaction.atomic():
+        # All of it or nothing, with whatever the caller does besides.
+        with transaction.atomic(savepoint=False):
             if Suppression.objects.forbids_letters().filter(key__in=address.suppression_keys()):
                 return None
             subscriber = Subscriber.objects.known(address, **details)
