@@ -28,6 +28,12 @@ def counted(request, settings, db):
     stores._away_until = float("-inf")
 
 
+@pytest.fixture
+def in_database(settings, db):
+    """The guards count in the database."""
+    settings.REDIS_URL = ""
+
+
 def is_taken(answer):
     return (answer.status_code, answer.get("Location")) == (303, CHECK_INBOX)
 
@@ -49,7 +55,7 @@ def test_every_form_has_a_token_of_its_own(client, briefing):
     assert shown_token(client.get("/sign-up/")) != shown_token(client.get("/sign-up/"))
 
 
-@pytest.mark.parametrize("bad", [None, "", "x", "9" * 200, token(60)[::-1]])
+@pytest.mark.parametrize("bad", [None, "", "x", "9" * 200, "9" * 40])
 def test_a_form_without_a_token_of_ours_comes_back_as_it_was_filled_in(sign_up, bad):
     answer = sign_up(token=bad, name="Ann")
 
@@ -162,7 +168,7 @@ def test_a_solution_is_good_once(counted, sign_up):
     assert [one.address for one in Subscriber.objects.all()] == ["ann@example.com"]
 
 
-def test_a_solution_is_ticked_off_for_longer_than_it_lives(sign_up):
+def test_a_solution_is_ticked_off_for_longer_than_it_lives(in_database, sign_up):
     sign_up()
 
     remembered = Spent.objects.get(key__startswith="work:").until
@@ -333,7 +339,9 @@ def test_many_at_one_unknown_domain_are_held_and_at_a_great_provider_are_not(
     ]
 
 
-def test_limits_ask_nothing_that_depends_on_who_reads_us(subscribe, client, form, monkeypatch):
+def test_limits_ask_nothing_that_depends_on_who_reads_us(
+    in_database, subscribe, client, form, monkeypatch
+):
     monkeypatch.setattr(limits, "NETWORK", Rule(2, 0.001))
     subscribe("ann@example.com")
 
@@ -355,8 +363,9 @@ def test_a_bucket_fills_with_time_and_never_over(counted):
 
     assert [granted(1000.0) for _time in range(3)] == [True, True, False]
     assert [granted(1002.0), granted(1002.0)] == [True, False]
-    # A clock that runs behind fills nothing.
+    # A clock that runs behind fills nothing, and takes nothing away.
     assert not granted(900.0)
+    assert granted(1004.0)
     assert [granted(9000.0) for _time in range(3)] == [True, True, False]
 
 
@@ -405,7 +414,7 @@ def test_while_redis_is_away_they_count_in_the_database_and_wait_for_it_once(
     assert caplog.text.count("while Redis is away") == 1
 
 
-def test_what_nobody_needs_is_forgotten(db):
+def test_what_nobody_needs_is_forgotten(in_database):
     stores.take([Want("test", Rule(1, 1))], 1000.0)
     stores.spend("form:1", "ann", 1000.0, 60)
 
