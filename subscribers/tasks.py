@@ -38,9 +38,12 @@ _looking_up = threading.Lock()
 @shared_task
 def send_letters() -> None:
     """Let in who has signed up, and work off what is due, one letter after another."""
-    SignUp.objects.let_in()
-    while letter := Letter.objects.claim():
-        emails.send(letter)
+    were_some = True
+    while were_some:
+        were_some = bool(SignUp.objects.let_in())
+        # Whoever was let in is written to before the next ones are let in.
+        while letter := Letter.objects.claim():
+            emails.send(letter)
 
 
 @shared_task

@@ -20,6 +20,7 @@ from django.http import (
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.utils.text import get_text_list
 from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
@@ -110,7 +111,11 @@ def _form_page(request: HttpRequest, page: str, form: AddressForm) -> HttpRespon
     if isinstance(form, SignupForm) and not form.is_open:
         raise Http404("There is no list to sign up for, or no terms to agree to.")
     status = 422 if form.is_bound else 200
-    return render(request, f"subscribers/{page}.html", {"signup_form": form}, status=status)
+    context = {"signup_form": form}
+    response = render(request, f"subscribers/{page}.html", context, status=status)
+    # A form's token is good for one sign-up: no cache may hand it to several people.
+    patch_cache_control(response, private=True)
+    return response
 
 
 def _come_later(answer: Answer) -> HttpResponse:

@@ -57,13 +57,11 @@ class SignUpQuerySet(models.QuerySet["SignUp"]):
         return self.filter(asked_at__gt=moment).count()
 
     def let_in(self) -> int:
-        """All that are due; how many there were. Several workers share them."""
-        count = 0
-        while claimed := self._claimed():
-            count += len(claimed)
-            for sign_up in claimed:
-                sign_up.let_in_or_tell()
-        return count
+        """Those that are due, some at a time; how many there were. Several workers share them."""
+        claimed = self._claimed()
+        for sign_up in claimed:
+            sign_up.let_in_or_tell()
+        return len(claimed)
 
     def release(self) -> int:
         """The newsroom has looked at these: let them in, with the others of their time."""

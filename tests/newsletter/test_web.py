@@ -330,6 +330,14 @@ def test_a_reader_can_sign_up_at_the_end_of_an_article(article, briefing):
     assert briefing.subscriptions.get().subscriber.address == "ann@example.com"
 
 
+def test_no_cache_shares_a_form(client, article, briefing):
+    for path in ["/", article.get_absolute_url(), "/sign-up/", "/sign-up/write-to-me-again/"]:
+        page = client.get(path)
+
+        assert 'name="token"' in page.content.decode(), path
+        assert "private" in page["Cache-Control"], path
+
+
 # The paper's own colour --------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from subscribers import tasks
+from subscribers import emails, tasks
 from subscribers.guards import limits, scores
 from subscribers.models import Attack, Letter, SignUp, Subscriber, Subscription
 from subscribers.models.buckets import Rule
@@ -145,6 +145,28 @@ def test_a_sign_up_that_failed_again_and_again_is_held(client, form, caplog):
     assert "failed 5 times" in caplog.text
 
 
+def test_a_worker_that_is_late_lets_nobody_in_again(client, form):
+    client.post("/sign-up/", form())
+    (mine,), (theirs,) = SignUp.objects.all(), SignUp.objects.all()
+
+    assert theirs.let_in()
+    assert not mine.let_in()
+
+
+def test_those_let_in_first_are_written_to_before_all_are_in(client, form, monkeypatch, letters):
+    monkeypatch.setattr("subscribers.models.sign_ups._AT_ONCE", 1)
+    waiting = []
+    usual = emails.send
+    monkeypatch.setattr(
+        emails, "send", lambda one: (waiting.append(SignUp.objects.count()), usual(one))
+    )
+    for number in range(3):
+        client.post("/sign-up/", form(f"reader{number}@example.com"))
+
+    assert len(letters()) == 3
+    assert waiting == [2, 1, 0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_workers_at_once_let_everybody_in_once(form):
     for number in range(20):
@@ -153,7 +175,8 @@ def test_workers_at_once_let_everybody_in_once(form):
 
     def work(_worker):
         barrier.wait()
-        return SignUp.objects.let_in()
+        while SignUp.objects.let_in():
+            pass
 
     at_once(work, range(4))
 

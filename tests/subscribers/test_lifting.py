@@ -82,6 +82,7 @@ def test_nobody_else_gets_a_mail_and_all_get_the_same_answer(
 
     assert len({(one.status_code, one.content, tuple(one.headers.items())) for one in answers}) == 1
     assert [mail.to for mail in letters()] == [["Ann@example.com"]]
+    assert not Subscriber.objects.filter(identity="nobody@example.com").exists()
 
 
 @pytest.mark.parametrize("reason", ["complained", "bounced", "by_staff"])
