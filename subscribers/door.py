@@ -139,7 +139,7 @@ class _Visit:
             form.notice = notice
             return Answer(Outcome.AGAIN, form)
         address: Address = form.cleaned_data["email"]
-        room = limits.room(address, self._network)
+        room = limits.room(address, self._network, asked.form)
         if not room.is_enough:
             asked.address, asked.network = str(address), self._network
             asked.held_because = ",".join(scores.signs(address, room, has_worked=has_worked))

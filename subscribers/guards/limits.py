@@ -32,6 +32,8 @@ MAILBOX = Rule(5, 1 / (15 * _MINUTE))
 # Robots are made of one domain's mailboxes; a town's newspaper has many readers at its school.
 DOMAIN = Rule(30, 30 / _HOUR)
 KNOWN_DOMAIN = Rule(600, 1200 / _HOUR)
+# The form at the end of one article, or one that another site shows.
+FORM = Rule(300, 600 / _HOUR)
 # "This wasn't me": one is a slip of the finger, three of a network's are a habit.
 BLAME = Rule(3, 3 / _DAY)
 # So much of the budget of all does a sign-up cost that was somebody else's (ABU-11).
@@ -46,6 +48,8 @@ class Room:
     is_enough: bool
     # Many at once at this domain.
     is_crowded: bool
+    # Many at once by this form.
+    is_busy: bool
     # The budget of all is spent, or more than half of it.
     is_spent: bool
     is_tight: bool
@@ -81,19 +85,21 @@ def is_time_to_show_again() -> bool:
     return stores.take([Want("shown-again", SHOWN_AGAIN)], time.time())[0].is_granted
 
 
-def room(address: Address, network: str) -> Room:
-    """Counts this sign-up against everything it counts against."""
+def room(address: Address, network: str, form: str) -> Room:
+    """Counts this sign-up against everything it counts against. `form`: whatever tells which."""
     wants = [
         Want(f"mailbox:{address.abuse_key}", MAILBOX),
         Want(f"domain:{address.domain[:80]}", _of_domain(address.domain)),
+        Want(f"form:{form[-80:]}", FORM),
         *_budget(1),
         # Only looked at.
         Want(f"blame:{network}", BLAME, tokens=0),
     ]
-    mailbox, domain, minute, hour, blame = stores.take(wants, time.time())
+    mailbox, domain, by_form, minute, hour, blame = stores.take(wants, time.time())
     return Room(
         is_enough=not mailbox.is_granted,
         is_crowded=not domain.is_granted,
+        is_busy=not by_form.is_granted,
         is_spent=not (minute.is_granted and hour.is_granted),
         is_tight=(
             minute.tokens < settings.CONFIRMATIONS_PER_MINUTE / 2

@@ -29,8 +29,8 @@ _ROLES = {
 }
 
 ROLE, CROWDED, BLAMED = "role", "crowded", "blamed"
-WITHOUT_WORK, TIGHT = "without_work", "tight"
-_POINTS = {ROLE: 2, CROWDED: 2, BLAMED: 1, WITHOUT_WORK: 1, TIGHT: 1}
+BUSY, WITHOUT_WORK, TIGHT = "busy", "without_work", "tight"
+_POINTS = {ROLE: 2, CROWDED: 2, BLAMED: 1, BUSY: 1, WITHOUT_WORK: 1, TIGHT: 1}
 _ENOUGH = 2
 
 
@@ -40,6 +40,7 @@ def signs(address: Address, room: Room, *, has_worked: bool) -> list[str]:
         ROLE: is_role(address),
         CROWDED: room.is_crowded,
         BLAMED: room.is_blamed,
+        BUSY: room.is_busy,
         WITHOUT_WORK: not has_worked,
         TIGHT: room.is_tight,
     }

@@ -142,6 +142,11 @@ class SignUp(models.Model):
         return Address(*self.address.rsplit("@", 1))
 
     @property
+    def form(self) -> str:
+        """Which form it was, on which page."""
+        return f"{self.evidence['form']} {self.evidence['page']}"
+
+    @property
     def signs(self) -> list[str]:
         return self.held_because.split(",") if self.held_because else []
 

@@ -40,7 +40,9 @@ def test_who_is_held_is_shown_with_the_reason_and_the_network(desk, hold):
     assert "Ann" in page
 
 
-@pytest.mark.parametrize("sign", ["role", "crowded", "blamed", "without_work", "tight", "failed"])
+@pytest.mark.parametrize(
+    "sign", ["role", "crowded", "blamed", "busy", "without_work", "tight", "failed"]
+)
 def test_every_reason_has_words(desk, hold, sign):
     hold("ann@example.com", sign)
 

@@ -339,6 +339,19 @@ def test_many_at_one_unknown_domain_are_held_and_at_a_great_provider_are_not(
     ]
 
 
+def test_of_one_form_that_very_many_use_those_are_held_who_have_not_worked(
+    counted, sign_up, monkeypatch
+):
+    monkeypatch.setattr(limits, "FORM", Rule(1, 0.001))
+    sign_up("ann@example.com", page="/articles/a/")
+    sign_up("bob@example.com", page="/articles/a/")
+    sign_up("eve@example.com", page="/articles/a/", work="")
+    sign_up("kim@example.com", page="/articles/b/", work="")
+
+    held = SignUp.objects.held().get()
+    assert (held.address, held.held_because) == ("eve@example.com", "busy,without_work")
+
+
 def test_limits_ask_nothing_that_depends_on_who_reads_us(
     in_database, subscribe, client, form, monkeypatch
 ):

@@ -1,6 +1,7 @@
 """“This wasn’t me” taken back: by nobody but the mailbox."""
 
 import time
+from email.policy import SMTP
 
 import pytest
 import time_machine
@@ -9,6 +10,7 @@ from django.utils import timezone
 from subscribers.models import Letter, SignUp, Subscriber, Suppression
 from subscribers.tasks import purge_unconfirmed
 from subscribers.tokens import Purpose, sign
+from tests.rfc import findings
 from tests.subscribers.conftest import solution, token
 
 LIFTING = "/sign-up/write-to-me-again/"
@@ -58,6 +60,14 @@ def test_the_mail_leads_to_a_button_that_lifts_it(refused, ask, letters, link, c
     with time_machine.travel(time.time() + DAY):
         sign_up("ann@example.com")
     assert letters()[-1].subject.startswith("Please confirm")
+
+
+def test_the_mail_is_sound_and_works_without_pictures_or_tracking(refused, ask, letters):
+    ask()
+
+    raw = letters()[0].message(policy=SMTP).as_bytes()
+    assert findings(raw, bulk=False) == []
+    assert b"<img" not in raw
 
 
 def test_there_is_one_such_mail_a_day(refused, ask, letters):

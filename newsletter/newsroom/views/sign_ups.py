@@ -100,6 +100,7 @@ def _reasons(sign_up: SignUp) -> list[str]:
         scores.ROLE: _("An address of an office, not of a person"),
         scores.CROWDED: _("Very many at this domain at once"),
         scores.BLAMED: _("Others were signed up from this network and said “this wasn’t me”"),
+        scores.BUSY: _("Very many by the same form at once"),
         scores.WITHOUT_WORK: _("Sent without JavaScript"),
         scores.TIGHT: _("Many sign-ups at that moment"),
         FAILED: _("Our own program failed with it, again and again"),
