@@ -68,6 +68,7 @@ def _looks() -> list[Callable[[], object]]:
     from subscribers.tasks import (
         look_for_due_letters,
         look_for_readers_to_ask,
+        look_for_the_end_of_an_attack,
         look_for_unknown_domains,
         look_for_unsealed_consents,
         look_for_what_was_kept_long_enough,
@@ -81,6 +82,7 @@ def _looks() -> list[Callable[[], object]]:
         look_for_unsealed_consents,
         look_for_readers_to_ask,
         look_for_what_was_kept_long_enough,
+        look_for_the_end_of_an_attack,
         look_for_unknown_domains,
     ]
 

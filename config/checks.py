@@ -297,6 +297,13 @@ def _foundation() -> Iterator[CheckMessage]:
             "There is no Redis: run exactly one worker, and attempts are counted per process.",
             "Set REDIS_URL.",
         )
+    if not settings.TRUSTED_PROXIES:
+        yield _risky(
+            4,
+            "TRUSTED_PROXIES is not set: behind a proxy all readers count as one network, and only "
+            "a few of them can sign up.",
+            "Name the address or network of the proxy.",
+        )
 
 
 _HOW_TO_MAKE_A_DKIM_KEY = (

@@ -218,6 +218,9 @@ KEEP_EVENTS_DAYS = env.count("KEEP_EVENTS_DAYS", 90)
 # How long we keep the evidence after a reader left, and network address and browser in it.
 KEEP_EVIDENCE_DAYS = env.count("KEEP_EVIDENCE_DAYS", 3 * 366)
 KEEP_TRACES_DAYS = env.count("KEEP_TRACES_DAYS", 366)
+# More sign-ups than this are an attack: confirmations wait until it is over, or an editor says no.
+CONFIRMATIONS_PER_MINUTE = env.count("CONFIRMATIONS_PER_MINUTE", 120)
+CONFIRMATIONS_PER_HOUR = env.count("CONFIRMATIONS_PER_HOUR", 1200)
 
 
 # Words and time ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.models import (
+    Attack,
     Breaker,
     Consent,
     Letter,
@@ -182,6 +183,12 @@ class LetterAdmin(ReadOnlyAdmin):
     list_select_related = ["subscriber"]
     list_filter = ["kind"]
     search_fields = ["^subscriber__identity", "=message_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(Attack)
+class AttackAdmin(ReadOnlyAdmin):
+    list_display = ["began_at", "began_by", "ended_at", "ended_by"]
     ordering = ["-pk"]
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 
 from subscribers import colours, tokens
-from subscribers.models import Letter, Publication, Renewal, Sender, Subscription
+from subscribers.models import Letter, Publication, Renewal, Sender, Subscriber, Subscription
 from subscribers.posting import post
 from subscribers.tokens import Purpose
 from subscribers.validators import plain_line, plain_text
@@ -26,9 +26,10 @@ from subscribers.validators import plain_line, plain_text
 
 def send(letter: Letter) -> None:
     """Hand one letter over, and write down what became of it."""
-    if not letter.is_wanted():
+    subscriber = letter.subscriber
+    if subscriber is None or not letter.is_wanted():
         return letter.give_up("Nobody waits for it any more.")
-    message, mailers = _compose(letter)
+    message, mailers = _compose(letter, subscriber)
     return post(letter, message, mailers)
 
 
@@ -101,13 +102,12 @@ def _headers_of_ours() -> HeaderRegistry:
 _HEADERS = _headers_of_ours()
 
 
-def _compose(letter: Letter) -> tuple[LetterMessage, list[str]]:
+def _compose(letter: Letter, subscriber: Subscriber) -> tuple[LetterMessage, list[str]]:
     """The letter in the reader's language, and the mailers it may leave by, in their order."""
     periods = letter.periods()
-    subscriber, mailing_list = periods[0].subscriber, periods[0].mailing_list
-    sender = mailing_list.effective_sender
-    with translation.override(subscriber.language_on(mailing_list)):
-        context = _context(letter, periods)
+    publication, sender, language = _house(subscriber, periods)
+    with translation.override(language):
+        context = _context(letter, subscriber, periods, publication)
         message = LetterMessage(
             subject=plain_line(_rendered(letter, "subject.txt", context)),
             body=plain_text(_rendered(letter, "body.txt", context)).strip() + "\n",
@@ -119,6 +119,18 @@ def _compose(letter: Letter) -> tuple[LetterMessage, list[str]]:
         message.attach_alternative(plain_text(_rendered(letter, "body.html", context)), "text/html")
     message.bounces = _bounces(letter, sender)
     return message, sender.letter_mailers if sender else ["default"]
+
+
+def _house(
+    subscriber: Subscriber, periods: list[Subscription]
+) -> tuple[Publication, Sender | None, str]:
+    """Whose letter it is, who signs it, and in which language: the list's, if it is about one."""
+    if periods:
+        mailing_list = periods[0].mailing_list
+        language = subscriber.language_on(mailing_list)
+        return mailing_list.publication, mailing_list.effective_sender, language
+    publication = Publication.objects.current()
+    return publication, publication.sender, subscriber.language or publication.language
 
 
 def _rendered(letter: Letter, part: str, context: dict[str, Any]) -> str:
@@ -141,15 +153,15 @@ def _bounces(letter: Letter, sender: Sender | None) -> dict[str, str]:
     return {mailer: f"{local}@{domain}" for mailer, domain in domains.items() if domain}
 
 
-def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
+def _context(
+    letter: Letter, subscriber: Subscriber, periods: list[Subscription], publication: Publication
+) -> dict[str, Any]:
     """Nothing in it was written by whoever filled in the form but the address itself (DOI-02)."""
-    first = periods[0]
-    publication = first.mailing_list.publication
     asked_at = timezone.localtime(letter.asked_at, ZoneInfo(publication.time_zone))
     return {
         "publication": publication,
         "accent": colours.accent(publication.accent),
-        "address": first.subscriber.address,
+        "address": subscriber.address,
         "language": translation.get_language(),
         "direction": "rtl" if translation.get_language_bidi() else "ltr",
         "lists": [
@@ -159,14 +171,21 @@ def _context(letter: Letter, periods: list[Subscription]) -> dict[str, Any]:
         "asked_at": date_format(asked_at, "j F Y, H:i"),
         "zone": publication.time_zone,
         "front_url": publication.url("/"),
-        "confirm_url": _url(
-            publication, "confirm", Purpose.CONFIRM, first.pk, _seconds(), letter.pk
-        ),
-        "block_url": _url(publication, "block", Purpose.BLOCK, first.subscriber_id, _seconds()),
+        "confirm_url": _confirm_url(letter, periods, publication),
+        "block_url": _link(publication, "block", subscriber.pk),
+        "lift_url": _link(publication, "lift", subscriber.pk),
         "renewal": _renewal(letter, publication),
-        "agree_url": _url(publication, "agree", Purpose.AGREE, first.subscriber_id),
+        "agree_url": _url(publication, "agree", Purpose.AGREE, subscriber.pk),
         "terms_url": publication.url(reverse("subscribers:terms")),
     }
+
+
+def _confirm_url(letter: Letter, periods: list[Subscription], publication: Publication) -> str:
+    """Which letter was answered, its evidence shall tell."""
+    if not periods:
+        return ""
+    numbers = periods[0].pk, int(time.time()), letter.pk
+    return _url(publication, "confirm", Purpose.CONFIRM, *numbers)
 
 
 def _renewal(letter: Letter, publication: Publication) -> Renewal | None:
@@ -203,6 +222,11 @@ def _leaving(period: Subscription) -> tuple[int, int, int]:
     return period.subscriber_id, period.mailing_list_id, 0
 
 
+def _link(publication: Publication, page: str, number: int) -> str:
+    """That of a page whose links lapse."""
+    return _url(publication, page, Purpose(page), number, int(time.time()))
+
+
 def _url(publication: Publication, page: str, purpose: Purpose, *numbers: int) -> str:
     token = tokens.sign(purpose, *numbers)
     return publication.url(reverse(f"subscribers:{page}", args=[token]))
@@ -213,7 +237,3 @@ def _ways_out(period: Subscription, sender: Sender | None) -> Iterator[str]:
     if domain := sender.return_domain(sender.letter_mailers[0]) if sender else "":
         token = tokens.sign(Purpose.UNSUBSCRIBE, *_leaving(period))
         yield f"<mailto:u+{token}@{domain}?subject=unsubscribe>"
-
-
-def _seconds() -> int:
-    return int(time.time())

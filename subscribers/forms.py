@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -14,8 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from subscribers import addresses, tasks
-from subscribers.models import Evidence, MailingList, Publication, Sender, Subscription, Terms
+from subscribers import addresses, hints
+from subscribers.guards import form_tokens
+from subscribers.guards.form_tokens import FormToken
+from subscribers.models import MailingList, Publication, Sender, Terms
 from subscribers.validators import plain_line, validate_plain_line
 
 LONGEST_NAME = 100
@@ -27,8 +28,8 @@ _NOT_A_NAME = re.compile(
 )
 
 
-class SignupForm(forms.Form):
-    """An address, perhaps a name, the lists, and a box that nobody ticks but the reader."""
+class AddressForm(forms.Form):
+    """An address, and what the guards need to let somebody pass who entered it."""
 
     email = forms.CharField(
         label=_("Email address"),
@@ -36,6 +37,53 @@ class SignupForm(forms.Form):
         error_messages={"required": _("Enter your email address.")},
         widget=forms.EmailInput(attrs={"autocomplete": "email", "dir": "ltr"}),
     )
+    # No reader sees this field, so whoever fills it in is a robot.
+    reference = forms.CharField(
+        label=_("Leave this empty"),
+        required=False,
+        widget=forms.TextInput(attrs={"tabindex": "-1", "autocomplete": "off"}),
+    )
+
+    def __init__(
+        self, sent: Mapping[str, Any] | None = None, *, token: FormToken | None = None
+    ) -> None:
+        """`token`: that of the form that was sent, if it is shown once more."""
+        super().__init__(sent, auto_id="sign-up-%s", label_suffix="")
+        # What the page shows is never what was sent: a token is good for one sign-up.
+        self.token = form_tokens.fresh(token)
+        # Words for a form that is right, and has to be sent once more all the same.
+        self.notice = ""
+
+    @property
+    def suggestion(self) -> addresses.Address | None:
+        """What was probably meant, unless the reader has been asked about this very address."""
+        typed = self.cleaned_data.get("email") if self.is_bound and self.is_valid() else None
+        if typed is None or self.data.get("meant") == str(typed):
+            return None
+        return hints.suggestion(typed)
+
+    @property
+    def typed(self) -> str:
+        """The address as the reader wrote it, or chose it from what we suggested."""
+        address = str(self.cleaned_data["email"])
+        return address if self.data.get("meant") == address else str(self.data["email"]).strip()
+
+    def clean_email(self) -> addresses.Address:
+        try:
+            address = addresses.parse(self.cleaned_data["email"])
+        except addresses.AddressError as error:
+            raise ValidationError(str(error)) from error
+        meant = hints.suggestion(address)
+        if meant and self.data.get("meant") == str(meant):
+            address = meant
+        if Sender.objects.owns(address):
+            raise ValidationError(_("That is our own address. Enter yours."))
+        return address
+
+
+class SignupForm(AddressForm):
+    """An address, perhaps a name, the lists, and a box that nobody ticks but the reader."""
+
     name = forms.CharField(
         label=_("Name"),
         required=False,
@@ -50,26 +98,22 @@ class SignupForm(forms.Form):
     agree = forms.BooleanField(
         error_messages={"required": _("Tick the box to agree to the terms.")},
     )
-    # No reader sees this field, so whoever fills it in is a robot.
-    reference = forms.CharField(
-        label=_("Leave this empty"),
-        required=False,
-        widget=forms.TextInput(attrs={"tabindex": "-1", "autocomplete": "off"}),
-    )
     page = forms.CharField(required=False, widget=forms.HiddenInput)
     language = forms.CharField(required=False, widget=forms.HiddenInput)
+    field_order = ["email", "name", "lists", "agree"]
 
     def __init__(
         self,
-        data: Mapping[str, Any] | None = None,
+        sent: Mapping[str, Any] | None = None,
         *,
         publication: Publication,
         preselected: Iterable[MailingList] = (),
         page: str = "",
+        token: FormToken | None = None,
     ) -> None:
-        super().__init__(data, auto_id="sign-up-%s", label_suffix="")
+        super().__init__(sent, token=token)
         self.publication = publication
-        self.mailing_lists = list(publication.mailing_lists.public())
+        self.mailing_lists = publication.offered
         self.fields["lists"].choices = [(one.slug, one.name) for one in self.mailing_lists]  # type: ignore[attr-defined]
         self.initial = {
             "lists": [one.slug for one in list(preselected) or self.mailing_lists[:1]],
@@ -86,11 +130,6 @@ class SignupForm(forms.Form):
         return bool(self.mailing_lists and self.terms)
 
     @property
-    def is_trapped(self) -> bool:
-        """A robot filled it in; it is to believe that it succeeded (ABU-08)."""
-        return bool(self.data.get("reference"))
-
-    @property
     def has_agreed(self) -> bool:
         return bool(self.posted_terms and self["agree"].value())
 
@@ -103,15 +142,6 @@ class SignupForm(forms.Form):
         linked, _mark, after = rest.partition("]")
         address = reverse("subscribers:terms-version", args=[self.terms.number])
         return format_html('{}<a href="{}">{}</a>{}', before, address, linked, after)
-
-    def clean_email(self) -> addresses.Address:
-        try:
-            address = addresses.parse(self.cleaned_data["email"])
-        except addresses.AddressError as error:
-            raise ValidationError(str(error)) from error
-        if Sender.objects.owns(address):
-            raise ValidationError(_("That is our own address. Enter yours."))
-        return address
 
     def clean_name(self) -> str:
         name = plain_line(self.cleaned_data["name"])
@@ -134,25 +164,12 @@ class SignupForm(forms.Form):
         language = str(self.cleaned_data["language"])
         return language if language in dict(settings.LANGUAGES) else ""
 
-    def save(self, evidence: Evidence) -> None:
-        """Ask for the subscriptions. The answer is nobody's to see: it would tell who reads us."""
-        given = self.cleaned_data
-        evidence = replace(
-            evidence,
-            address=str(self.data["email"]).strip(),
-            terms=self.posted_terms,
-            wording=self.posted_terms.label if self.posted_terms else "",
-            page=given["page"],
-            language=given["language"],
-            form="sign-up",
-            boxes=self._boxes(),
-        )
-        chosen = [one for one in self.mailing_lists if one.slug in given["lists"]]
-        details = {"name": given["name"], "language": given["language"]}
-        Subscription.objects.request(given["email"], chosen, evidence, **details)
-        tasks.wake_on_commit()
+    @property
+    def chosen(self) -> list[MailingList]:
+        return [one for one in self.mailing_lists if one.slug in self.cleaned_data["lists"]]
 
-    def _boxes(self) -> dict[str, Any]:
+    @property
+    def boxes(self) -> dict[str, Any]:
         """What could be ticked, and whether it was."""
         chosen = self.cleaned_data["lists"]
         return {
@@ -164,5 +181,4 @@ class SignupForm(forms.Form):
         number = str(self.data.get("terms", ""))
         if not number.isdecimal() or len(number) > 9:
             return None
-        versions = self.publication.terms_versions.filter(number=int(number))
-        return versions.still_offered().first()
+        return self.publication.numbered_terms(int(number))

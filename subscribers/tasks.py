@@ -14,7 +14,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from subscribers import emails, renewals, retention
-from subscribers.models import Letter, MailDomain, Seal
+from subscribers.models import Attack, Bucket, Letter, MailDomain, Seal, SignUp, Spent, Subscriber
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +25,21 @@ A_DAY = 24 * 60 * 60
 # Seconds: so long one task goes on by steps, and so long it lets others write in between.
 _A_WHILE = 20
 _GAP = 0.001
+# Seconds: of thousands who sign up at once, few calls are made.
+_BETWEEN_CALLS = 0.05
 # Held by the one thread of this process that asks name servers.
 _looking_up = threading.Lock()
 
 
 @shared_task
 def send_letters() -> None:
-    """Work off what is due, one letter after another."""
-    while letter := Letter.objects.claim():
-        emails.send(letter)
+    """Let in who has signed up, and work off what is due, one letter after another."""
+    were_some = True
+    while were_some:
+        were_some = bool(SignUp.objects.let_in())
+        # Whoever was let in is written to before the next ones are let in.
+        while letter := Letter.objects.claim():
+            emails.send(letter)
 
 
 @shared_task
@@ -47,6 +53,11 @@ def purge_unconfirmed() -> int:
     """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
     before = _days_ago(settings.KEEP_UNCONFIRMED_DAYS)
     purged = _in_steps(purge_unconfirmed, lambda: retention.purge_unconfirmed(before))
+    purged += SignUp.objects.held().filter(asked_at__lt=before).drop()
+    Subscriber.objects.forget_strangers(before)
+    now = time.time()
+    Bucket.objects.forget(now)
+    Spent.objects.forget(now)
     logger.info("Forgot %d sign-ups that nobody confirmed before %s.", purged, before)
     return purged
 
@@ -110,8 +121,16 @@ def _days_ago(days: int) -> datetime:
 
 def look_for_due_letters() -> None:
     """Called by every worker's heartbeat: finds what the broker lost or nobody published."""
-    if Letter.objects.due().exists():
+    if SignUp.objects.due().exists() or Letter.objects.due().exists():
         send_letters.apply_async(expires=STALE_AFTER)
+
+
+def look_for_the_end_of_an_attack() -> None:
+    """Called by every worker's heartbeat."""
+    a_minute = settings.CONFIRMATIONS_PER_MINUTE
+    # Half of what may go out: those who sign up now are not to queue behind those who waited.
+    if Attack.objects.end_when_quiet(most=a_minute, per_minute=a_minute // 2):
+        logger.warning("The attack on the sign-up form is over; who waited is let in by and by.")
 
 
 def look_for_unknown_domains() -> None:
@@ -136,7 +155,7 @@ def _look_up_domains() -> None:
 
 
 def wake_on_commit() -> None:
-    """Tell a worker, once this is committed, that a letter may wait; ask nothing of the request.
+    """Tell a worker, once this is committed, that somebody waits; ask nothing of the request.
 
     The broker may be slow or down: a thread of its own calls it, and the heartbeat looks anyway.
     """
@@ -167,6 +186,8 @@ class _Caller:
                 send_letters.apply_async(expires=STALE_AFTER)
             except OperationalError as error:
                 logger.warning("The broker could not be told of a letter: %s", error)
+            # Whoever signs up meanwhile is found by the worker that was told of the first.
+            time.sleep(_BETWEEN_CALLS)
 
 
 _caller = _Caller()

@@ -29,6 +29,8 @@ class Purpose(enum.StrEnum):
     UNDO = "undo"  # subscription that was ended, seconds since the epoch
     BOUNCE = "bounce"  # subscriber, campaign; or a letter alone
     MESSAGE = "message"  # subscriber, campaign: a Message-ID, allows nothing
+    FORM = "form"  # a random number, seconds since the epoch: a sign-up form that was shown
+    LIFT = "lift"  # subscriber, seconds since the epoch: takes back "this wasn't me"
     LETTER = "letter"  # a letter's Message-ID: tells us which it was, and opens nothing
 
 

@@ -6,18 +6,30 @@ address: so there is nothing for a forged request to borrow, and no CSRF token t
 
 import time
 from collections.abc import Callable
-from functools import wraps
+from dataclasses import replace
+from functools import lru_cache, wraps
 
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    QueryDict,
+)
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.utils.text import get_text_list
 from django.utils.translation import get_language, gettext
+from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from subscribers import renewals, tasks, tokens
-from subscribers.forms import SignupForm
+from subscribers import door, renewals, tasks, tokens
+from subscribers.door import Answer, Outcome
+from subscribers.forms import AddressForm, SignupForm
+from subscribers.guards import limits, work
 from subscribers.models import (
     Consent,
     Evidence,
@@ -27,6 +39,7 @@ from subscribers.models import (
     Renewal,
     Subscriber,
     Subscription,
+    Suppression,
     Terms,
 )
 from subscribers.network import client_address
@@ -34,6 +47,7 @@ from subscribers.tokens import Purpose
 from subscribers.validators import plain_line
 
 type TokenView = Callable[[HttpRequest, str], HttpResponse]
+type Knock = Callable[[QueryDict, Evidence], Answer]
 
 LARGEST_FORM = 16 * 1024
 LONGEST_BROWSER = 400
@@ -64,31 +78,67 @@ def _private(view: TokenView) -> TokenView:
 @csrf_exempt
 def sign_up(request: HttpRequest) -> HttpResponse:
     """The form on a page of its own, and where every form is sent to."""
+    if request.method != "POST":
+        form = SignupForm(publication=_publication(), page=request.path)
+        return _form_page(request, "sign_up", form)
+    return _at_the_door(request, door.sign_up, "sign_up")
+
+
+@csrf_exempt
+def lifting(request: HttpRequest) -> HttpResponse:
+    """Whoever once said "this wasn't me" asks for a mail that takes it back."""
+    if request.method != "POST":
+        return _form_page(request, "lifting", AddressForm())
+    return _at_the_door(request, door.ask_to_lift, "lifting")
+
+
+def _at_the_door(request: HttpRequest, knock: Knock, page: str) -> HttpResponse:
+    """The same for everybody: new, known, blocked or a robot (ENU-01)."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_FORM:
         return HttpResponse(status=413)
     # Python knows charsets that are none, and some that decode to what no page can show again.
     request.encoding = "utf-8"
-    publication = _publication()
-    posted = request.POST if request.method == "POST" else None
-    form = SignupForm(posted, publication=publication, page=request.path)
-    if not form.is_open:
+    evidence = replace(_evidence(request, Consent.Method.FORM), form="sign-up")
+    try:
+        answer = knock(request.POST, evidence)
+    except Publication.DoesNotExist as error:
+        raise _no_paper() from error
+    if answer.outcome in {Outcome.TOO_MANY, Outcome.BUSY}:
+        return _come_later(answer)
+    if answer.form is None:
+        return SeeOther(reverse("subscribers:check-inbox"))
+    return _form_page(request, page, answer.form)
+
+
+def _form_page(request: HttpRequest, page: str, form: AddressForm) -> HttpResponse:
+    if isinstance(form, SignupForm) and not form.is_open:
         raise Http404("There is no list to sign up for, or no terms to agree to.")
-    if form.is_trapped or form.is_valid():
-        return _accepted(request, form)
-    return _sign_up_page(request, form)
-
-
-def _accepted(request: HttpRequest, form: SignupForm) -> HttpResponse:
-    """The same for everybody: new, known, blocked or a robot (ENU-01)."""
-    if not form.is_trapped:
-        with transaction.atomic():
-            form.save(_evidence(request, Consent.Method.FORM))
-    return SeeOther(reverse("subscribers:check-inbox"))
-
-
-def _sign_up_page(request: HttpRequest, form: SignupForm) -> HttpResponse:
     status = 422 if form.is_bound else 200
-    return render(request, "subscribers/sign_up.html", {"signup_form": form}, status=status)
+    context = {"signup_form": form}
+    response = render(request, f"subscribers/{page}.html", context, status=status)
+    # A form's token is good for one sign-up: no cache may hand it to several people.
+    patch_cache_control(response, private=True)
+    return response
+
+
+def _come_later(answer: Answer) -> HttpResponse:
+    minute = int(time.time() / 60)
+    page = _waiting_page(answer.outcome, get_language(), minute)
+    status = 429 if answer.outcome is Outcome.TOO_MANY else 503
+    return HttpResponse(page, status=status, headers={"Retry-After": str(answer.again_in)})
+
+
+@lru_cache(maxsize=16)
+def _waiting_page(why: Outcome, language: str | None, minute: int) -> str:
+    """Made once a minute and language: who floods us shall not have it rendered each time."""
+    context = {"publication": _publication(), "is_network": why is Outcome.TOO_MANY}
+    return render_to_string("subscribers/come_later.html", context)
+
+
+@never_cache
+def challenge(request: HttpRequest) -> JsonResponse:
+    """What our script has to solve before the form is sent; nothing is kept of it."""
+    return JsonResponse(work.challenge())
 
 
 def check_inbox(request: HttpRequest) -> HttpResponse:
@@ -164,8 +214,29 @@ def block(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "subscribers/block.html", {"subscriber": subscriber})
     if subscriber:
+        if not Suppression.objects.refusals(subscriber.mailbox).exists():
+            _blame(subscriber)
         Subscription.objects.block(subscriber, _evidence(request, Consent.Method.LINK))
     return render(request, "subscribers/blocked.html")
+
+
+def _blame(subscriber: Subscriber) -> None:
+    """Those who entered this address are to find it harder to enter the next (ABU-11)."""
+    given = Consent.objects.filter(subscriber=subscriber, action=Consent.Action.GIVEN)
+    address = given.order_by("id").values_list("network_address", flat=True).last()
+    limits.blame(limits.network_of(address))
+
+
+@_private
+def lift(request: HttpRequest, token: str) -> HttpResponse:
+    """The link in a mail to somebody who refused us and asked for it: a button takes it back."""
+    subscriber = Subscriber.objects.to_lift(token)
+    if subscriber is None:
+        return render(request, "subscribers/lift_expired.html")
+    if request.method == "POST":
+        Suppression.objects.take_back(subscriber.mailbox)
+        return render(request, "subscribers/lifted.html")
+    return render(request, "subscribers/lift.html", {"subscriber": subscriber})
 
 
 @_private
@@ -254,4 +325,8 @@ def _publication() -> Publication:
     try:
         return Publication.objects.current()
     except Publication.DoesNotExist as error:
-        raise Http404("No publication is set up yet.") from error
+        raise _no_paper() from error
+
+
+def _no_paper() -> Http404:
+    return Http404("No publication is set up yet.")

@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from newsletter import outages
 from newsletter.models import Article, Campaign, Entry
+from subscribers import door
 from subscribers.addresses import parse
 from subscribers.models import (
     Consent,
@@ -38,6 +39,7 @@ def empty_cache():
     """Counts of attempts and the like do not outlive the test that made them."""
     cache.clear()
     domains.forget()
+    door.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +210,7 @@ def own_redis_database(worker_id):
     if settings.REDIS_URL and worker_id != "master":
         number = _worker_number(worker_id) % 8
         url = f"{settings.REDIS_URL.rpartition('/')[0]}/{number}"
-        settings.CACHES["default"]["LOCATION"] = url
+        settings.CACHES["default"]["LOCATION"] = settings.REDIS_URL = url
         # Whoever asked for the cache before us was given the one that all share.
         caches["default"] = caches.create_connection("default")
 

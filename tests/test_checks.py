@@ -35,6 +35,7 @@ def production(settings):
     settings.SITE_IS_SECURE = True
     settings.ALLOWED_HOSTS = ["news.example.org"]
     settings.ON_SQLITE = settings.EMBEDDED = False
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     set_mail(settings, EMAIL_URL="smtp+tls://relay.example.org")
     return settings
 
@@ -141,6 +142,13 @@ def test_sqlite_and_a_missing_redis_are_warned_of_in_production(production):
     production.ON_SQLITE = production.EMBEDDED = True
 
     assert list(ours()) == ["W002", "W003"]
+    refuse_errors()
+
+
+def test_a_proxy_that_is_not_trusted_is_warned_of_in_production(production):
+    production.TRUSTED_PROXIES = []
+
+    assert list(ours()) == ["W004"]
     refuse_errors()
 
 

@@ -14,6 +14,7 @@ from newsletter.newsroom.views import (
     receipts,
     sending,
     sign_in,
+    sign_ups,
     terms,
 )
 
@@ -67,6 +68,11 @@ urlpatterns = [
     path("readers/<int:pk>/receipts/", receipts.draw_up, name="reader-receipts"),
     path("readers/receipts/<int:pk>/", receipts.page, name="reader-receipt"),
     path("readers/receipts/<int:pk>.json", receipts.as_json, name="reader-receipt-json"),
+    path("sign-ups/", sign_ups.index, name="sign-ups"),
+    path("sign-ups/release/", sign_ups.release, name="sign-ups-release"),
+    path("sign-ups/removal/", sign_ups.removal, name="sign-ups-removal"),
+    path("sign-ups/attack/", sign_ups.attack, name="attack"),
+    path("sign-ups/all-clear/", sign_ups.all_clear, name="all-clear"),
     path("lists/", lists.index, name="lists"),
     path("lists/new/", lists.new, name="new-list"),
     path("lists/<int:pk>/", lists.page, name="list"),

@@ -67,11 +67,16 @@ class Evidence:
     actor: str = ""
     message_id: str = ""
     mailed_at: datetime | None = None
+    # When it was said; None: as it is recorded.
+    at: datetime | None = None
 
 
 class ConsentQuerySet(models.QuerySet["Consent"]):
     def record(self, action: str, subscription: "Subscription", evidence: Evidence) -> "Consent":
-        known = {"address": evidence.address or subscription.subscriber.address}
+        known = {
+            "address": evidence.address or subscription.subscriber.address,
+            "at": evidence.at or timezone.now(),
+        }
         return self.create(
             action=action,
             subscriber=subscription.subscriber,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +28,7 @@ MOST_UNANSWERED = 5
 ALREADY_SUBSCRIBED_EVERY = timedelta(hours=24)
 # Where mail bounced: each try that bounces again costs our name.
 BOUNCED_EVERY = timedelta(days=7)
+LIFT_EVERY = timedelta(hours=24)
 
 LEASE = timedelta(minutes=2)
 MOST_ATTEMPTS = 12
@@ -101,13 +102,18 @@ class LetterQuerySet(models.QuerySet["Letter"]):
         mine, now = self.filter(kind=kind, abuse_key=abuse_key), timezone.now()
         if kind == Letter.Kind.ALREADY_SUBSCRIBED:
             return mine.filter(asked_at__gt=now - ALREADY_SUBSCRIBED_EVERY).exists()
+        if kind == Letter.Kind.LIFT:
+            return mine.filter(asked_at__gt=now - LIFT_EVERY).exists()
         if kind != Letter.Kind.CONFIRM:
             return False
-        return (
-            mine.filter(asked_at__gt=now - COOL_DOWN, answered_at__isnull=True).exists()
-            or mine.filter(asked_at__gt=now - timedelta(days=1)).count() >= MOST_A_DAY
-            or mine.filter(answered_at__isnull=True).count() >= MOST_UNANSWERED
+        unanswered = Q(answered_at__isnull=True)
+        sent = mine.aggregate(
+            just_now=Count("pk", filter=unanswered & Q(asked_at__gt=now - COOL_DOWN)),
+            today=Count("pk", filter=Q(asked_at__gt=now - timedelta(days=1))),
+            in_vain=Count("pk", filter=unanswered),
         )
+        is_too_many = sent["today"] >= MOST_A_DAY or sent["in_vain"] >= MOST_UNANSWERED
+        return bool(sent["just_now"]) or is_too_many
 
 
 class Letter(models.Model):
@@ -118,6 +124,7 @@ class Letter(models.Model):
         WELCOME = "welcome", _("Welcome")
         ALREADY_SUBSCRIBED = "already_subscribed", _("Already subscribed")
         TERMS = "terms", _("New terms")
+        LIFT = "lift", _("Write to me again")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # What was sent to a mailbox counts against it also when nobody confirmed and the row is gone.
@@ -197,10 +204,23 @@ class Letter(models.Model):
 
     def is_wanted(self) -> bool:
         """Asked again before it goes out: the reader may have answered, left or refused."""
+        if self.kind == Letter.Kind.LIFT:
+            return self._is_liftable()
         periods = self.periods()
         if not periods or self._is_forbidden():
             return False
         return self.subscription_id is None or periods[0].pk == self.subscription_id
+
+    def _is_liftable(self) -> bool:
+        """There is a refusal to take back, and nothing else forbids letters."""
+        if self.subscriber is None:
+            return False
+        mailbox = self.subscriber.mailbox
+        reasons = Suppression.Reason
+        passing = [reasons.NOT_ME, reasons.UNSUBSCRIBED, reasons.ERASED]
+        others = Suppression.objects.in_force().exclude(reason__in=passing)
+        is_refused = Suppression.objects.refusals(mailbox).exists()
+        return is_refused and not others.filter(key__in=mailbox.suppression_keys()).exists()
 
     def _is_forbidden(self) -> bool:
         key = self.subscriber.suppression_key if self.subscriber else ""

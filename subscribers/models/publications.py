@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.encoding import punycode
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from subscribers.addresses import Address
@@ -80,6 +81,25 @@ class Publication(models.Model):
     @property
     def host(self) -> str:
         return urlsplit(self.url("/")).hostname or "localhost"
+
+    @cached_property
+    def offered(self) -> "list[MailingList]":
+        """What a reader may choose on the form, as of when it was first asked for."""
+        return list(self.mailing_lists.public())
+
+    def numbered_terms(self, number: int) -> "Terms | None":
+        """One that a form may be held to; a published wording never changes, so each is asked for
+        once."""
+        if number not in self._terms:
+            found = self.terms_versions.filter(number=number).still_offered().first()
+            if found is None:
+                return None
+            self._terms[number] = found
+        return self._terms[number]
+
+    @cached_property
+    def _terms(self) -> "dict[int, Terms]":
+        return {}
 
     def current_terms(self) -> "Terms":
         """The wording that a form shows today. Raises Terms.DoesNotExist if none is published."""

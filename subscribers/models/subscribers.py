@@ -1,7 +1,10 @@
 """One address, and the person behind it."""
 
+import time
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -54,11 +57,27 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
     def to_block(self, token: str) -> "Subscriber | None":
         """Whom a mail was sent to that says "this wasn't me"; None if it is none of ours."""
+        return self._of_link(Purpose.BLOCK, token)
+
+    def to_lift(self, token: str) -> "Subscriber | None":
+        """Who asked for a mail to take that back, some days ago at most; None: it was not so."""
+        return self._of_link(Purpose.LIFT, token, timedelta(days=settings.CONFIRM_WITHIN_DAYS))
+
+    def _of_link(
+        self, purpose: Purpose, token: str, life: timedelta = timedelta.max
+    ) -> "Subscriber | None":
         try:
-            pk, _signed_at = tokens.read(Purpose.BLOCK, token)
+            pk, signed_at = tokens.read(purpose, token)
         except tokens.BadTokenError:
             return None
+        if time.time() - signed_at > life.total_seconds():
+            return None
         return self.filter(pk=pk).first()
+
+    def forget_strangers(self, before: datetime) -> int:
+        """Who only asked for a letter, long ago, and has never been on a list."""
+        strangers = self.filter(subscriptions=None, consents=None, kind=Subscriber.Kind.READER)
+        return strangers.filter(created_at__lt=before).delete()[0]
 
     def readers(self) -> Self:
         return self.filter(kind=Subscriber.Kind.READER)

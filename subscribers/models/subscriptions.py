@@ -130,12 +130,13 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         The caller's answer must not depend on the result (ENU-01). `details` are the name and the
         language; they are believed until somebody proves to own the mailbox, and not thereafter.
         """
-        with transaction.atomic():
+        # All of it or nothing, with whatever the caller does besides.
+        with transaction.atomic(savepoint=False):
             kept_out = Suppression.objects.reasons(address)
             if kept_out.keys() - LIFTABLE:
                 return None
             subscriber = Subscriber.objects.known(address, **details)
-            opened = [self._open(subscriber, one, evidence.terms) for one in mailing_lists]
+            opened = [self._open(subscriber, one, evidence) for one in mailing_lists]
             bounced_at = kept_out.get(Suppression.Reason.BOUNCED)
             letter = self._letter(subscriber, bounced_at)
             for subscription, is_new in opened:
@@ -203,13 +204,11 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.filter(confirmed_at__isnull=False, ended_at__lt=moment)
 
     def _open(
-        self, subscriber: Subscriber, mailing_list: MailingList, terms: Terms | None
+        self, subscriber: Subscriber, mailing_list: MailingList, evidence: Evidence
     ) -> "tuple[Subscription, bool]":
+        asked = {"requested_at": evidence.at or timezone.now(), "agreed_to": evidence.terms}
         return self.get_or_create(
-            subscriber=subscriber,
-            mailing_list=mailing_list,
-            ended_at=None,
-            defaults={"agreed_to": terms},
+            asked, subscriber=subscriber, mailing_list=mailing_list, ended_at=None
         )
 
     def _letter(self, subscriber: Subscriber, bounced_at: datetime | None) -> Letter | None:

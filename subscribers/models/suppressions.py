@@ -72,6 +72,15 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             scope = Suppression.Scope.EVERYTHING
             self.create(key=key, scope=scope, reason=complained, source=source)
 
+    def refusals(self, address: Address) -> Self:
+        """By which this address says "this wasn't me": only its own mailbox takes them back."""
+        keys = address.suppression_keys()
+        return self.in_force().filter(key__in=keys, reason=Suppression.Reason.NOT_ME)
+
+    def take_back(self, address: Address) -> int:
+        """The person has shown to own the mailbox, and wants to hear from us again (ABU-11)."""
+        return self.refusals(address).update(lifted_at=Now())
+
     def lift(
         self,
         key: str,

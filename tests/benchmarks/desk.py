@@ -1,6 +1,7 @@
 """What a newsroom does by itself, each in a process with its settings: found, book, pause, ...
 
-`python -m tests.benchmarks.desk found | book SECONDS | pause CAMPAIGN | hand-over | sample PATH`
+`python -m tests.benchmarks.desk found | acquaint | book SECONDS | pause CAMPAIGN | hand-over
+| sample PATH`
 """
 
 import json
@@ -14,6 +15,7 @@ import django
 
 django.setup()
 
+from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
@@ -21,7 +23,17 @@ from django.utils import timezone  # noqa: E402
 from newsletter.content import Mailing, Reader  # noqa: E402
 from newsletter.models import Article, Campaign, Delivery, Entry, Version  # noqa: E402
 from newsletter.models.deliveries import LedgerRow  # noqa: E402
-from subscribers.models import MailingList, Publication, Sender, Subscriber, Terms  # noqa: E402
+from subscribers.addresses import parse  # noqa: E402
+from subscribers.models import (  # noqa: E402
+    Consent,
+    Evidence,
+    MailingList,
+    Publication,
+    Sender,
+    Subscriber,
+    Subscription,
+    Terms,
+)
 from tests.benchmarks import letter  # noqa: E402
 
 
@@ -41,6 +53,26 @@ def found() -> None:
     Terms.objects.create(publication=paper, number=1, text="You get our news until you leave.")
     MailingList.objects.create(publication=paper, slug="morning-briefing", name="Morning Briefing")
     Article.objects.create(publication=paper, published_at=timezone.now(), **letter.ARTICLE)
+    get_user_model().objects.create_user("editor", password="harbour lights", is_staff=True)
+
+
+def acquaint() -> None:
+    """Get to know addresses of every kind, as many of each as are asked about: kindN@dN.example."""
+    (mailing_list,) = MailingList.objects.all()
+    by_hand = Evidence(method=Consent.Method.STAFF)
+    for number in range(200):
+        for kind in ["pending", "confirmed", "left", "complained", "refused"]:
+            reader = Subscriber.objects.known(parse(f"{kind}{number}@d{number}.example"))
+            confirmed_at = None if kind in {"pending", "refused"} else timezone.now()
+            period = Subscription.objects.create(
+                subscriber=reader, mailing_list=mailing_list, confirmed_at=confirmed_at
+            )
+            if kind == "left":
+                period.end(Subscription.EndReason.UNSUBSCRIBED, by_hand)
+            elif kind == "complained":
+                period.end(Subscription.EndReason.COMPLAINED, by_hand)
+            elif kind == "refused":
+                Subscription.objects.block(reader, by_hand)
 
 
 def book(seconds: str) -> None:
@@ -96,6 +128,7 @@ def _draft() -> Campaign:
 
 _VERBS: dict[str, Callable[..., None]] = {
     "found": found,
+    "acquaint": acquaint,
     "book": book,
     "pause": pause,
     "hand-over": hand_over,

@@ -17,6 +17,7 @@ import psycopg
 import redis
 
 from tests import services
+from tests.benchmarks.passes import LINK_KEY
 from tests.benchmarks.processes import (
     ROOT,
     FailedError,
@@ -123,6 +124,15 @@ class Newsroom:
         with running([*_PYTHON, *words], self._environment | settings) as server:
             wait_until(lambda: _answers(self.port), 60, "the web server answers")
             yield server
+
+    @contextlib.contextmanager
+    def crowd(self, *words: object) -> Iterator[Program]:
+        """Who comes to the web server when told to; see tests.benchmarks.crowd."""
+        verb, *numbers = map(str, words)
+        command = [*_PYTHON, "tests.benchmarks.crowd", verb, str(self.port), *numbers]
+        with running(command, self._environment) as crowd:
+            crowd.wait_until_it_says("ready", within=300)
+            yield crowd
 
     def cost(self, sink: Sink, way: str, count: int) -> float:
         """Microseconds of CPU for a message, of a way that tests.benchmarks.costs knows."""
@@ -279,6 +289,11 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "LOG_LEVEL": "INFO",
+        "LINK_KEYS": LINK_KEY,
+        # Everybody comes through a proxy, each from a network of their own, and all at once.
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "CONFIRMATIONS_PER_MINUTE": "1000000",
+        "CONFIRMATIONS_PER_HOUR": "10000000",
     }
 
 

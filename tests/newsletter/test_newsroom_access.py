@@ -37,6 +37,10 @@ EXPECTED = {
     "terms-renewal-date": 405,
     "terms-review": 405,
     "campaign-review": 422,
+    "sign-ups-release": 405,
+    "sign-ups-removal": 405,
+    "attack": 405,
+    "all-clear": 405,
 }
 
 
@@ -222,5 +226,5 @@ def test_every_record_can_be_looked_at(admin_client, campaign, subscribe):
         for model in ours
     ]
 
-    assert len(ours) == 22
+    assert len(ours) == 23
     assert {answer.status_code for answer in answers} == {200}

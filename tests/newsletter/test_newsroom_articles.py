@@ -195,5 +195,5 @@ def test_the_list_takes_as_many_queries_for_many_as_for_one(
     desk.get(reverse("newsroom:articles"))
 
     # Session, editor, count, articles, paper.
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         desk.get(reverse("newsroom:articles"))

@@ -433,8 +433,8 @@ def test_the_list_takes_as_many_queries_for_many_as_for_one(
 
     # Session, editor; count, campaigns, their lists and entries; readers, ledger; the same for
     # what is in trouble (none), who refuses us, what mailer is down, for campaigns and for letters;
-    # whether terms are asked for; paper.
-    with django_assert_num_queries(14):
+    # whether terms are asked for; paper, and whether there is an attack.
+    with django_assert_num_queries(15):
         desk.get(reverse("newsroom:campaigns"))
 
 

@@ -68,7 +68,7 @@ def test_the_list_takes_as_many_queries_for_many_as_for_one(
     desk.get(reverse("newsroom:readers"))
 
     # Session, editor, readers, their periods, paper.
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         desk.get(reverse("newsroom:readers"))
 
 

@@ -1,11 +1,13 @@
 """The paper on the web."""
 
 import re
+import time
 from datetime import timedelta
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from django.contrib.staticfiles import finders
 from django.template.loader import get_template
 from django.test import Client
@@ -14,6 +16,7 @@ from django.utils import timezone
 
 from newsletter.models import Article
 from subscribers import colours
+from subscribers.models import SignUp
 
 ORIGIN = "http://testserver"
 LOADED = {
@@ -113,11 +116,12 @@ def test_the_stylesheet_loads_nothing():
     assert "http" not in sheet.replace('href^="http"', "")
 
 
-def test_public_pages_hold_no_script_and_no_style_of_their_own(client, public_pages):
+def test_public_pages_hold_no_script_and_no_style_inside(client, public_pages):
     for path in public_pages:
         page = Page(client.get(path))
 
-        assert not page.all("script"), path
+        for script in page.all("script"):
+            assert script["src"].startswith("/static/"), path
         assert not page.all("style"), path
         for tag, attrs in page.elements:
             assert not [name for name in attrs if name == "style" or name.startswith("on")], tag
@@ -318,10 +322,20 @@ def test_a_reader_can_sign_up_at_the_end_of_an_article(article, briefing):
     page = Page(browser.get(article.get_absolute_url()))
     told = {f["name"]: f.get("value", "on") for f in page.all("input") if f["name"] != "reference"}
 
-    response = browser.post("/sign-up/", told | {"email": "ann@example.com", "agree": "on"})
+    with time_machine.travel(time.time() + 10):
+        response = browser.post("/sign-up/", told | {"email": "ann@example.com", "agree": "on"})
+    SignUp.objects.let_in()
 
     assert response.status_code == 303
     assert briefing.subscriptions.get().subscriber.address == "ann@example.com"
+
+
+def test_no_cache_shares_a_form(client, article, briefing):
+    for path in ["/", article.get_absolute_url(), "/sign-up/", "/sign-up/write-to-me-again/"]:
+        page = client.get(path)
+
+        assert 'name="token"' in page.content.decode(), path
+        assert "private" in page["Cache-Control"], path
 
 
 # The paper's own colour --------------------------------------------------------------------------

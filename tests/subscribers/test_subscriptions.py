@@ -19,7 +19,15 @@ from django.utils import timezone
 from config.celery import app
 from subscribers import tasks
 from subscribers.addresses import parse
-from subscribers.models import Consent, Evidence, Letter, Subscriber, Subscription, Suppression
+from subscribers.models import (
+    Consent,
+    Evidence,
+    Letter,
+    SignUp,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
 from subscribers.models.consents import AppendOnlyError
 from subscribers.tokens import Purpose, sign
 
@@ -73,20 +81,21 @@ def test_thirty_sign_ups_at_once_are_one_row_one_mail_and_no_error(form):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_thirty_aliases_of_a_mailbox_at_once_are_one_mail(form):
+def test_thirty_aliases_of_a_mailbox_at_once_are_one_mail_and_few_rows(form):
     forms = [form(f"ann+{number}@example.com") for number in range(AT_ONCE)]
 
     answers = at_once(lambda filled: Client().post("/sign-up/", filled).status_code, forms)
     tasks.send_letters()
 
     assert answers == [303] * AT_ONCE
-    assert Subscriber.objects.count() == AT_ONCE
+    assert Subscriber.objects.count() == 5
     assert len(mail.outbox) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_ten_confirmations_at_once_are_one_and_all_see_success(form):
     Client().post("/sign-up/", form())
+    SignUp.objects.let_in()
     path = f"/c/{sign(Purpose.CONFIRM, Subscription.objects.get().pk, int(time.time()))}"
 
     pages = at_once(lambda _tab: Client().post(path).content, range(10))
@@ -125,6 +134,7 @@ def test_ten_undos_at_once_are_one_period(subscribe):
 @pytest.mark.django_db(transaction=True)
 def test_confirming_leaving_and_refusing_at_once_do_not_block_each_other(form, weekend):
     Client().post("/sign-up/", form(lists=["morning-briefing", "weekend-reader"]))
+    SignUp.objects.let_in()
     first, second = Subscription.objects.order_by("id")
     now = int(time.time())
     paths = [

@@ -11,12 +11,14 @@ from newsletter.newsroom.forms.readers import ReaderSearchForm, ReceiptForm
 from newsletter.newsroom.forms.schedule import ConfirmedForm, ScheduleForm
 from newsletter.newsroom.forms.senders import SenderForm
 from newsletter.newsroom.forms.sign_in import SignInForm
+from newsletter.newsroom.forms.sign_ups import HeldForm
 from newsletter.newsroom.forms.terms import RenewalForm, TermsForm
 
 __all__ = [
     "ArticleForm",
     "CampaignForm",
     "ConfirmedForm",
+    "HeldForm",
     "MailingListForm",
     "PublicationForm",
     "ReaderSearchForm",

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_GET
 
 from newsletter.newsroom.access import editors_only
 from newsletter.newsroom.forms import ReaderSearchForm, ReceiptForm
-from subscribers.models import Consent, Subscriber, Subscription, Suppression
+from subscribers.models import Consent, SignUp, Subscriber, Subscription, Suppression
 
 _A_PAGE = 50
 
@@ -26,6 +26,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "form": form,
         "readers": rows[:_A_PAGE],
         "last": rows[_A_PAGE - 1] if len(rows) > _A_PAGE else None,
+        "held": SignUp.objects.held().count(),
     }
     return render(request, "newsroom/readers.html", context)
 

@@ -11,11 +11,14 @@ from subscribers import colours
 from subscribers.forms import SignupForm
 from subscribers.models import Publication
 
+# Pages with a form are private: its token is good for one sign-up, and caches would share it.
+
 # A lead, two beside it, and three rows of three.
 _A_PAGE = 12
 
 
 @require_safe
+@cache_control(private=True)
 def front(request: HttpRequest) -> HttpResponse:
     """The newest story leads; older pages are the archive."""
     publication = Publication.objects.order_by("id").first()
@@ -38,6 +41,7 @@ def front(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@cache_control(private=True)
 def article(request: HttpRequest, slug: str) -> HttpResponse:
     """A published article with the sign-up form at its end; a draft is nowhere to be found."""
     published = Article.objects.published().select_related("publication")
