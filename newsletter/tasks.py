@@ -53,6 +53,7 @@ def look_for_due_campaigns() -> None:
         _call_workers()
         _each(unplanned, Campaign.plan)
     Batch.objects.settle_abandoned()
+    Batch.objects.free_held()
     Batch.objects.write_off_called_off(_A_WHILE)
     _each(Campaign.objects.handed_over(), Campaign.finish)
     _call_workers()

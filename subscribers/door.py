@@ -67,7 +67,7 @@ def sign_up(posted: Mapping[str, Any], evidence: Evidence) -> Answer:
         terms=form.posted_terms,
         wording=form.posted_terms.label if form.posted_terms else "",
         page=given["page"],
-        language=given["language"],
+        language=given["language"] or evidence.language,
         boxes=form.boxes,
     )
     asked.tell(evidence, form.chosen)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 
@@ -160,10 +161,19 @@ def _backdated(before: Seal, seal: Seal, rows: Rows) -> Iterator[Finding]:
     at, recorded_at, method = map(FIELDS.index, ["at", "recorded_at", "method"])
     for consent, row in rows.items():
         is_late = before.number and row[recorded_at] < before.sealed_at - _SLACK
-        is_old = row[method] != Consent.Method.IMPORT and row[at] < row[recorded_at] - _SLACK
+        is_old = row[recorded_at] - row[at] > _may_wait(row[method])
         if is_late or is_old:
             words = f"Consent {consent} says {row[at]:%Y-%m-%d %H:%M}, and was written later."
             yield Finding("backdated", words, consent, "at", seal.number)
+
+
+def _may_wait(method: str) -> timedelta:
+    """Between being said and being recorded: who signs up may be held until somebody has looked."""
+    if method == Consent.Method.IMPORT:
+        return timedelta.max
+    if method in {Consent.Method.FORM, Consent.Method.API}:
+        return timedelta(days=settings.KEEP_UNCONFIRMED_DAYS) + _SLACK
+    return _SLACK
 
 
 def _gone_by_removal() -> Counter[int]:

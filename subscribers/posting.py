@@ -9,6 +9,8 @@ from django.core.mail import EmailMessage
 from subscribers.models import Breaker, Failure, Letter
 
 Kind = Breaker.Kind
+# botocore's own names, known by name as only Amazon's backend brings it along.
+_AMAZON_AWAY = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 
 
 def post(letter: Letter, message: EmailMessage, mailers: list[str]) -> None:
@@ -60,6 +62,8 @@ def _failure(error: Exception) -> Failure | None:
             return None
         case OSError():
             return _unanswered(error, words)
+        case _ if type(error.__cause__).__name__ in _AMAZON_AWAY:
+            return Failure(Kind.UNREACHABLE, words)
     return None
 
 

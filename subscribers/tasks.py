@@ -53,7 +53,7 @@ def purge_unconfirmed() -> int:
     """Forget who never confirmed (DOI-10). Run twice, it finds nothing the second time."""
     before = _days_ago(settings.KEEP_UNCONFIRMED_DAYS)
     purged = _in_steps(purge_unconfirmed, lambda: retention.purge_unconfirmed(before))
-    purged += SignUp.objects.held().filter(asked_at__lt=before).drop()
+    purged += SignUp.objects.filter(asked_at__lt=before).delete()[0]
     Subscriber.objects.forget_strangers(before)
     now = time.time()
     Bucket.objects.forget(now)
@@ -129,7 +129,8 @@ def look_for_the_end_of_an_attack() -> None:
     """Called by every worker's heartbeat."""
     a_minute = settings.CONFIRMATIONS_PER_MINUTE
     # Half of what may go out: those who sign up now are not to queue behind those who waited.
-    if Attack.objects.end_when_quiet(most=a_minute, per_minute=a_minute // 2):
+    most = max(a_minute, settings.CONFIRMATIONS_PER_HOUR // 4)
+    if Attack.objects.end_when_quiet(most=most, per_minute=a_minute // 2):
         logger.warning("The attack on the sign-up form is over; who waited is let in by and by.")
 
 

@@ -235,6 +235,7 @@ def lift(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "subscribers/lift_expired.html")
     if request.method == "POST":
         Suppression.objects.take_back(subscriber.mailbox)
+        Letter.objects.answered(subscriber, Letter.Kind.CONFIRM)
         return render(request, "subscribers/lifted.html")
     return render(request, "subscribers/lift.html", {"subscriber": subscriber})
 

@@ -17,18 +17,21 @@ from newsletter import outages
 from newsletter.models import Article, Campaign, Entry
 from subscribers import door
 from subscribers.addresses import parse
+from subscribers.guards import work
 from subscribers.models import (
     Consent,
     Evidence,
     MailingList,
     Publication,
     Sender,
+    SignUp,
     Subscriber,
     Subscription,
     Terms,
     domains,
 )
 from tests import services
+from tests.signing_up import solution, token
 from tests.smtp import SmtpServer, certificate, serving
 
 # The paper and its people --------------------------------------------------------------------
@@ -40,6 +43,14 @@ def empty_cache():
     cache.clear()
     domains.forget()
     door.forget()
+
+
+@pytest.fixture(autouse=True)
+def light_work(monkeypatch):
+    """What our script would compute takes no time."""
+    monkeypatch.setattr(work, "COST", 1)
+    monkeypatch.setattr(work, "FEWEST_TRIES", 1)
+    monkeypatch.setattr(work, "MOST_TRIES", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -282,3 +293,41 @@ def pytest_terminal_summary(terminalreporter):
     for reason, count in reasons.items():
         tests = "1 test was" if count == 1 else f"{count} tests were"
         terminalreporter.write_line(f"{tests} skipped: {reason}", yellow=True, bold=True)
+
+
+# Signing up --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def form(publication, briefing):
+    """What a browser sends when somebody fills in the form; say what is different."""
+
+    def form(email="ann@example.com", **other):
+        filled = {
+            "email": email,
+            "name": "",
+            "lists": ["morning-briefing"],
+            "agree": "on",
+            "reference": "",
+            "terms": "1",
+            "page": "/articles/the-ferry-returns/",
+            "language": "en",
+            "token": token(),
+            "work": solution(),
+        } | other
+        return {name: value for name, value in filled.items() if value is not None}
+
+    return form
+
+
+@pytest.fixture
+def sign_up(client, form):
+    """Fill in the form and send it; a worker lets in whoever came through."""
+
+    def sign_up(email="ann@example.com", headers=None, **other):
+        door.forget()
+        answer = client.post("/sign-up/", form(email, **other), headers=headers)
+        SignUp.objects.let_in()
+        return answer
+
+    return sign_up

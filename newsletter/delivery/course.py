@@ -149,7 +149,7 @@ class Course:
         """Of mailers that take mail and leave us without an answer, again and again: whoever else
         was handed over to them would be as uncertain."""
         for outcome, _row, mailer in answers:
-            if outcome.fate is Fate.UNCERTAIN:
+            if _is_no_answer(outcome):
                 self._unanswered[mailer] += 1
             elif outcome.fate is not Fate.RETURNED:
                 self._unanswered[mailer] = 0
@@ -239,8 +239,14 @@ class Course:
         return time.monotonic() - self._began_at > _TURN and peers.exists()
 
 
+def _is_no_answer(outcome: Outcome) -> bool:
+    """A provider's own failure (500) of all of a call says as little; SMTP defers by 4xx."""
+    is_broken = outcome.fate is Fate.DEFERRED and outcome.code.startswith("5")
+    return outcome.fate is Fate.UNCERTAIN or is_broken
+
+
 def _silence(mailer: str) -> UnreachableError:
-    silence = UnreachableError(gettext("It takes mail, and does not say whether it has it."))
+    silence = UnreachableError(gettext("It does not say what becomes of the mail it is given."))
     silence.mailer = mailer
     return silence
 

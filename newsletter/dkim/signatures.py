@@ -75,7 +75,8 @@ def signed(message: bytes) -> bytes:
     keys = keys_of(parseaddr(author)[1].rpartition("@")[2])
     if not keys:
         return message
-    message = message.rstrip(b"\r\n") + b"\r\n"
+    start, end, body = message.partition(_END.encode())
+    message = start + end + body.rstrip(b"\r\n") + b"\r\n"
     names, fields = covered(head)
     return Signer(keys, names).sign(fields.encode(), message, int(time.time())) + message
 

@@ -17,7 +17,7 @@ from newsletter import outages
 from newsletter.models.bounces import Bounce
 from newsletter.models.campaigns import Campaign
 from newsletter.models.deliveries import Deferral, Delivery, LedgerRow
-from subscribers.models import Subscription
+from subscribers.models import Breaker, Subscription
 
 # A worker that has not renewed its lease for this long is taken for dead.
 LEASE = timedelta(seconds=15)
@@ -102,6 +102,12 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """What waits for one of these need not wait any more."""
         waiting = self.unfinished().filter(held_by__in=list(mailers))
         waiting.update(due_at=Now(), held_by="")
+
+    def free_held(self) -> None:
+        """What waits for a mailer that is not down any more: whoever found out may have died."""
+        held = self.unfinished().exclude(held_by="")
+        back = held.exclude(held_by__in=Breaker.objects.down().values("mailer"))
+        back.update(due_at=Now(), held_by="")
 
     def called_off(self) -> Self:
         """Of a campaign that was cancelled while it was being sent."""

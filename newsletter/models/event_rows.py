@@ -94,7 +94,7 @@ def _row(report: "Report", mailbox: Address | None, providers: dict[str, str]) -
         _moment(min(report.at, timezone.now())),
         _fault(report, provider),
         storable(report.code[:20]),
-        storable(faults.without_addresses(report.text)[:500]),
+        storable(faults.without_addresses(report.text[:1000])[:500]),
         storable(report.provider_id[:200]),
     ]
 

@@ -5,7 +5,7 @@ database's, the one that all workers share.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 
@@ -61,7 +61,10 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
             # The row's own moments are all past: whatever it counted before is forgotten.
             fresh = Breaker(mailer=mailer, first_failed_at=Now(), forget_at=Now())
             self.bulk_create([fresh], ignore_conflicts=True)
-            row = self.filter(mailer=mailer).select_for_update().known()[mailer]
+            row = self.filter(mailer=mailer).select_for_update().known().get(mailer)
+            if row is None:
+                # It took a mail of another's this moment.
+                return False
             if not row.is_down:
                 row._count(failure)
             elif row.try_at and row.try_at <= row.clock:
@@ -92,12 +95,18 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         waiting = self.down().filter(mailer__in=list(mailers), try_at__gt=Now())
         return bool(waiting.update(try_at=Now()))
 
-    def in_order(self, mailers: list[str]) -> list[str]:
+    def in_order(self, mailers: list[str]) -> Iterator[str]:
         """Of these, the first preferred, by which to hand over one letter: each if the one before
         it fails. A person waits for it: where all are down, the first is tried even so."""
         down = {mailer for mailer, row in self.known().items() if row.is_down}
-        able = [mailer for mailer in mailers if mailer not in down or self.probe(mailer)]
-        return able or mailers[:1]
+        is_one_able = False
+        for mailer in mailers:
+            # Only when its turn comes: whoever may probe and does not keeps others from it.
+            if mailer not in down or self.probe(mailer):
+                is_one_able = True
+                yield mailer
+        if not is_one_able:
+            yield from mailers[:1]
 
 
 class Breaker(models.Model):

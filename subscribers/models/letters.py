@@ -62,8 +62,9 @@ class LetterQuerySet(models.QuerySet["Letter"]):
         return mine.filter(asked_at__gt=lately).exists()
 
     def answered(self, subscriber: "Subscriber", kind: str) -> None:
-        """The reader has reacted: what was unanswered does not count against the mailbox."""
-        letters = self.filter(subscriber=subscriber, kind=kind)
+        """The reader has reacted: what was unanswered does not count against the mailbox, also
+        what strangers asked for and was purged since."""
+        letters = self.filter(abuse_key=subscriber.mailbox.abuse_key, kind=kind)
         letters.filter(answered_at__isnull=True).update(answered_at=Now())
 
     def of_link(self, token: str) -> "Letter | None":

@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Self
 
-from django.db import DatabaseError, models, transaction
+from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -162,7 +162,7 @@ class SignUp(models.Model):
         """One that cannot be let in, loudly, holds up no other; it is tried again later."""
         try:
             self.let_in()
-        except DatabaseError:
+        except (OperationalError, InterfaceError):
             raise
         except Exception:
             logger.exception("Sign-up %d stumbled", self.pk)

@@ -353,7 +353,8 @@ class Subscription(models.Model):
         Consent.objects.record(Consent.Action.GIVEN, self, evidence)
 
     def _agree(self, terms: Terms | None) -> None:
-        if terms and self.agreed_to_id != terms.pk:
+        # A form that was held for a while may be older than what was agreed to since.
+        if terms and terms.pk > (self.agreed_to_id or 0):
             self.agreed_to = terms
             self.save(update_fields=["agreed_to"])
 

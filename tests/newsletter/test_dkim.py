@@ -18,7 +18,7 @@ from newsletter.delivery.transports import Transports
 from newsletter.delivery.transports.smtp.letters import Letter as SmtpLetter
 from newsletter.models import Version
 from subscribers import emails
-from subscribers.models import Letter, Subscriber
+from subscribers.models import Letter, Renewal, Subscriber, Suppression, Terms
 from tests.newsletter.sending import confirmed_readers, start, statuses, work
 from tests.newsletter.test_content_properties import names
 from tests.newsletter.test_dkim_keys import write
@@ -313,6 +313,11 @@ def test_letters_over_smtp_verify(letters_server, keys, subscribe, publication, 
     if kind == Letter.Kind.CONFIRM:
         type(subscription).objects.update(confirmed_at=None)
         subscription.refresh_from_db()
+    if kind == Letter.Kind.LIFT:
+        Suppression.objects.refuse(subscription.subscriber.suppression_key, "a test")
+    if kind == Letter.Kind.TERMS:
+        newest = Terms.objects.create(publication=publication, number=2, text="As before.")
+        Renewal.objects.create(terms=newest, summary="Nothing.")
     letter = Letter.objects.create(
         kind=kind, subscriber=subscription.subscriber, subscription=subscription, abuse_key="x"
     )

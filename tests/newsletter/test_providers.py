@@ -15,7 +15,7 @@ from newsletter.models import Article, Campaign, Event
 from newsletter.models.events import Report
 from newsletter.reports import Progress, progress
 from subscribers import tokens
-from subscribers.models import MailingList, Sender, Subscriber, Subscription
+from subscribers.models import Breaker, MailingList, Sender, Subscriber, Subscription
 from subscribers.tokens import Purpose
 from tests.newsletter.sending import bring_forward, closed, finish_with_time, start, statuses, work
 from tests.providers import HANG_UP, Status, provider
@@ -248,3 +248,15 @@ def test_a_key_that_is_refused_pauses_the_campaign(few, fake):
     assert few.status == Campaign.Status.PAUSED
     assert progress(few) == Progress(audience=20)
     assert not fake.received
+
+
+def test_a_provider_that_fails_of_everybody_counts_as_one_that_is_down(campaign, briefing, fake):
+    """Else no standby would ever take over."""
+    _subscribe(60, briefing)
+    start(campaign)
+    fake.next(*[Status(500)] * 5)
+
+    work()
+
+    assert progress(campaign).sent == 0
+    assert Breaker.objects.get().failures == 1

@@ -42,15 +42,6 @@ def compiled(campaign):
     return compiled
 
 
-@pytest.fixture
-def sign_up(client, briefing):
-    def sign_up(email="ann@example.org"):
-        form = {"email": email, "lists": "morning-briefing", "agree": "on", "terms": "1"}
-        return client.post("/sign-up/", form)
-
-    return sign_up
-
-
 def ways_out(raw):
     """The addresses of List-Unsubscribe, and how the field is written."""
     field = re.search(rb"^(List-Unsubscribe: (?:.*\r?\n )*.*)\r?\n", raw, re.MULTILINE)[1].decode()

@@ -9,8 +9,10 @@ from newsletter.models import Bounce, Delivery, Event
 from newsletter.receivers.mail import read
 from newsletter.receivers.mail.arrivals import take_in
 from newsletter.reports import progress
-from subscribers.models import Consent, Letter, Subscription, Suppression
+from subscribers import tokens
+from subscribers.models import Consent, Letter, Removal, Subscription, Suppression
 from subscribers.tasks import send_letters
+from subscribers.tokens import Purpose
 from tests import bounces
 from tests.newsletter.reports import went_to
 
@@ -262,19 +264,39 @@ def test_many_are_taken_in_by_few_statements(ann, gone, briefing, django_assert_
     assert Event.objects.count() == 100
 
 
+def test_a_forwarded_mail_gives_no_power_but_leaving(come_back, ann, briefing):
+    """Its links are all that a stranger has who was forwarded a welcome."""
+    token = tokens.sign(Purpose.UNSUBSCRIBE, ann.pk, briefing.pk, 0)
+    returned = f"To: ann@example.org\r\n\r\nhttp://localhost:8000/u/{token}"
+    forged = (
+        "From: MAILER-DAEMON@example.net\r\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="x"\r\n\r\n'
+        "--x\r\nContent-Type: message/delivery-status\r\n\r\n"
+        "Reporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; ann@example.org\r\n"
+        "Action: failed\r\nStatus: 5.1.1\r\n\r\n"
+        f"--x\r\nContent-Type: message/rfc822\r\n\r\n{returned}\r\n--x--\r\n"
+    )
+    reading = read(forged.encode())
+
+    take_in([reading])
+
+    assert reading.kind == "bounce"
+    assert not Event.objects.exists()
+    assert not Bounce.objects.exists()
+
+
 # Letters -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def letter(client, publication, briefing):
+def letter(sign_up):
     """A confirmation that was sent to Ann, who is nobody yet."""
-    form = {"email": "ann@example.org", "lists": "morning-briefing", "agree": "on", "terms": "1"}
-    assert client.post("/sign-up/", form).status_code == 303
+    assert sign_up("ann@example.org").status_code == 303
     send_letters()
     return Letter.objects.get()
 
 
-def test_a_confirmation_that_bounces_is_known_and_its_address_not_written_to_again(letter, client):
+def test_a_confirmation_that_bounces_is_known_and_its_address_not_written_to_again(letter, sign_up):
     raw = bounces.mail("hard/no-original-but-verp", letter=letter.pk)
 
     take_in([read(raw), read(raw)])
@@ -283,8 +305,7 @@ def test_a_confirmation_that_bounces_is_known_and_its_address_not_written_to_aga
     letter.refresh_from_db()
     assert letter.error.startswith("550 5.1.1")
     assert Suppression.objects.get().reason == "bounced"
-    form = {"email": "ann@example.org", "lists": "morning-briefing", "agree": "on", "terms": "1"}
-    assert client.post("/sign-up/", form).status_code == 303
+    assert sign_up("ann@example.org").status_code == 303
     assert Letter.objects.count() == 1
 
 
@@ -305,7 +326,7 @@ def test_who_calls_a_confirmation_spam_gets_no_other(letter):
 
 
 def test_a_letter_whose_reader_is_forgotten_harms_nothing(letter):
-    Consent.objects.all().erase()
+    Removal.objects.remove(Consent.objects.all(), "evidence_over")
     Subscription.objects.all().delete()
     letter.subscriber.delete()
 

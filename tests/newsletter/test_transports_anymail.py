@@ -7,8 +7,12 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
+from anymail.exceptions import AnymailAPIError
 from django.utils import timezone
 
+from newsletter.delivery.transports.anymail import troubles
+from newsletter.faults import Fault
 from newsletter.models import Campaign, Deferral
 from newsletter.reports import Progress, progress
 from tests.newsletter.sending import bring_forward, start, statuses, work
@@ -241,6 +245,27 @@ def test_a_reader_refused_in_an_answer_that_is_a_success_fails(three, api):
 
     assert progress(three) == Progress(audience=3, sent=2, failed=1)
     assert "hard-bounce" in three.deliveries.get(status="failed").text
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", Fault.SENDER),
+        # The request may have been read whole by then.
+        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac", Fault.UNKNOWN),
+    ],
+)
+def test_trouble_of_tls_is_certain_only_before_anything_was_said(words, fault):
+    error = AnymailAPIError("broken")
+    error.__cause__ = requests.exceptions.SSLError(words)
+
+    assert troubles.failed(error).fault is fault
+
+
+def test_nobody_elses_address_stays_in_an_answer_that_all_of_a_call_get():
+    refused = troubles.RefusedError(Fault.RECIPIENT, "400", "bob@example.com is no address")
+
+    assert "bob@" not in f"{refused} {refused.words}"
 
 
 def test_a_provider_that_cannot_be_reached_makes_the_batch_wait(three, api, settings):

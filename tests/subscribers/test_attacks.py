@@ -13,7 +13,7 @@ from subscribers import emails, tasks
 from subscribers.guards import limits, scores
 from subscribers.models import Attack, Letter, SignUp, Subscriber, Subscription
 from subscribers.models.buckets import Rule
-from tests.subscribers.conftest import token
+from tests.signing_up import token
 from tests.subscribers.test_subscriptions import at_once
 
 QUARTER = timedelta(minutes=15)

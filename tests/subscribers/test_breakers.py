@@ -166,10 +166,10 @@ def test_somebody_may_have_it_tried_at_once():
 
 
 def test_a_letter_goes_by_the_first_mailer_that_is_up():
-    assert Breaker.objects.in_order(["bulk", "relay"]) == ["bulk", "relay"]
+    assert list(Breaker.objects.in_order(["bulk", "relay"])) == ["bulk", "relay"]
     fail(LOCKED_OUT)
-    assert Breaker.objects.in_order(["bulk", "relay"]) == ["relay"]
-    assert Breaker.objects.in_order(["bulk"]) == ["bulk"]
+    assert list(Breaker.objects.in_order(["bulk", "relay"])) == ["relay"]
+    assert list(Breaker.objects.in_order(["bulk"])) == ["bulk"]
     pass_time(10 * MINUTE)
-    assert Breaker.objects.in_order(["bulk", "relay"]) == ["bulk", "relay"]
-    assert Breaker.objects.in_order(["bulk", "relay"]) == ["relay"]
+    assert list(Breaker.objects.in_order(["bulk", "relay"])) == ["bulk", "relay"]
+    assert list(Breaker.objects.in_order(["bulk", "relay"])) == ["relay"]

@@ -15,7 +15,7 @@ from subscribers.guards import limits, shared, stores, work
 from subscribers.guards.form_tokens import LONGEST, SHORTEST, SHORTEST_WITHOUT_WORK
 from subscribers.models import Bucket, Letter, SignUp, Spent, Subscriber
 from subscribers.models.buckets import Rule, Want
-from tests.subscribers.conftest import solution, token
+from tests.signing_up import solution, token
 
 CHECK_INBOX = "/sign-up/check-your-inbox/"
 SEVERAL = 4

@@ -11,7 +11,7 @@ from subscribers.models import Letter, SignUp, Subscriber, Suppression
 from subscribers.tasks import purge_unconfirmed
 from subscribers.tokens import Purpose, sign
 from tests.rfc import findings
-from tests.subscribers.conftest import solution, token
+from tests.signing_up import solution, token
 
 LIFTING = "/sign-up/write-to-me-again/"
 DAY = 24 * 60 * 60

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -104,6 +105,16 @@ def test_a_row_that_says_it_is_older_is_named(evidence):
     seal_all()
 
     assert found() == [("backdated", late.pk, "at")]
+
+
+def test_a_sign_up_that_was_held_for_a_week_is_not_called_older_than_it_is(evidence):
+    asked_at = timezone.now() - timedelta(days=7)
+    Consent.objects.record(
+        "given", evidence.subscription, replace(TRACED, method="form", at=asked_at)
+    )
+    seal_all()
+
+    assert found() == []
 
 
 def test_a_row_written_after_a_seal_is_not_made_older_than_it(evidence):

@@ -74,6 +74,9 @@ class _Arrivals:
         subscriber = self._subscriber(reading)
         if reading.kind not in _REPORTED or not subscriber or not reading.ours:
             return None
+        # Whoever was forwarded a mail has its links: they take off a list, and prove nothing else.
+        if reading.kind is Kind.BOUNCE and reading.ours.is_by_way_out:
+            return None
         if _is_way_out(reading) or self._is_of_another_address(reading, subscriber):
             return None
         reader = self._readers.get(subscriber)

@@ -32,6 +32,8 @@ class Ours(NamedTuple):
     campaign: int = 0
     mailing_list: int = 0
     letter: int = 0
+    # Known by the link to leave alone, which stands in every copy that is forwarded.
+    is_by_way_out: bool = False
 
 
 def message(raw: bytes) -> Ours | None:
@@ -39,7 +41,7 @@ def message(raw: bytes) -> Ours | None:
     found = list(_tokens(raw))
     if not found:
         return None
-    first = found[0]
+    first = min(found, key=lambda one: one.is_by_way_out)
     # Only the way out names the list.
     of_list = [one for one in found if one.mailing_list and one.subscriber == first.subscriber]
     return first._replace(mailing_list=of_list[0].mailing_list) if of_list else first
@@ -76,5 +78,5 @@ def _ours(purpose: Purpose, numbers: tuple[int, ...]) -> Ours:
         case ((Purpose.BOUNCE | Purpose.MESSAGE), (subscriber, campaign)):
             return Ours(subscriber, campaign)
         case Purpose.UNSUBSCRIBE, (subscriber, mailing_list, campaign):
-            return Ours(subscriber, campaign, mailing_list)
+            return Ours(subscriber, campaign, mailing_list, is_by_way_out=True)
     raise ValueError(f"{numbers} are not the numbers of a {purpose} token")

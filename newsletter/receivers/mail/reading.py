@@ -137,9 +137,17 @@ def _original_recipient(found: list[Part]) -> str:
     """Whom the message that came back was sent to; blank if it is not there."""
     for part in found:
         if part.kind in _ORIGINALS:
-            address = parseaddr(part_of(part.decoded().lstrip(b"\n")).field("To"))[1]
-            return address.lower() if "@" in address else ""
+            return _address(part_of(part.decoded().lstrip(b"\n")).field("To"))
     return ""
+
+
+def _address(field: str) -> str:
+    """Blank if there is none in it; comments within comments exhaust Python's parser."""
+    try:
+        address = parseaddr(field)[1]
+    except RecursionError:
+        return ""
+    return address.lower() if "@" in address else ""
 
 
 def _date(message: Part) -> datetime | None:

@@ -98,10 +98,11 @@ def resend(asked: Asked) -> list[Told]:
     answer = asked.json
     errors = {error["index"]: error.get("message", "") for error in answer.get("errors") or []}
     ids = iter([one["id"] for one in answer["data"]])
-    places = range(len(asked.mail.to))
+    if len(answer["data"]) + len(errors) != len(asked.mail.to):
+        raise ValueError("not of each")
     return [
-        Told("422", errors[place]) if place in errors else Told(provider_id=next(ids, ""))
-        for place in places
+        Told("422", errors[place]) if place in errors else Told(provider_id=next(ids))
+        for place in range(len(asked.mail.to))
     ]
 
 

@@ -1,5 +1,6 @@
 """What it means when a call fails: whose fault it is, and what was said."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,14 +26,20 @@ _BOTO_OURS = {
     "PartialCredentialsError",
     "CredentialRetrievalError",
     "ParamValidationError",
-    "SSLError",
 }
+# TLS that never came about. Any other trouble of TLS may come after the request was read.
+_NO_HANDSHAKE = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED|HANDSHAKE_FAILURE|UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION"
+    r"|WRONG_VERSION_NUMBER|doesn't match"
+)
 
 
 class RefusedError(Exception):
     """A call that brought nobody anything, as far as is known: in the provider's own words."""
 
     def __init__(self, fault: Fault, code: str, words: str, rest: timedelta | None = None) -> None:
+        # Of a call to many, each reader keeps the answer: nobody else's address may be in it.
+        words = faults.without_addresses(words)
         super().__init__(f"{code} {words}".strip())
         self.fault = fault
         self.code = code
@@ -75,7 +82,9 @@ def _fault_of_connection(error: AnymailAPIError) -> Fault:
     """What broke before the request was out has sent nothing; after it, who knows."""
     cause = error.__cause__
     kind = type(cause).__name__
-    if isinstance(cause, requests.exceptions.SSLError) or kind in _BOTO_OURS:
+    if kind == "SSLError":
+        return Fault.SENDER if _NO_HANDSHAKE.search(str(cause)) else Fault.UNKNOWN
+    if kind in _BOTO_OURS:
         return Fault.SENDER
     if isinstance(cause, requests.ConnectTimeout | requests.exceptions.ProxyError):
         return Fault.EVERYBODY
