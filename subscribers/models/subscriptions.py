@@ -58,40 +58,26 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
     def reachable(self) -> Self:
         """Confirmed, awake, and not suppressed: whom a letter about terms may reach."""
-        return self.confirmed().exclude(paused_until__gt=Now()).exclude(self._suppressed())
+        return self._awake().exclude(Exists(Suppression.objects.of_a_period()))
 
     def kept_out(self) -> dict[str, int]:
         """How many are confirmed but not mailed, by Suppression.Reason or "terms"."""
-        why = Subquery(self._suppressions().order_by("reason").values("reason")[:1])
-        awake = self.confirmed().exclude(paused_until__gt=Now()).filter(self._suppressed())
-        reasons = awake.order_by().annotate(why=why).values_list("why")
-        counted = dict(reasons.annotate(periods=Count("pk")))
+        suppressions = Suppression.objects.of_a_period()
+        why = Subquery(suppressions.order_by("reason").values("reason")[:1])
+        out = self._awake().filter(Exists(suppressions)).order_by().annotate(why=why)
+        counted = dict(out.values_list("why").annotate(periods=Count("pk")))
         if Renewal.objects.in_force().exists():
             asked = self.reachable().filter(Renewal.objects.in_force().beyond())
             counted["terms"] = asked.count()
         return counted
 
+    def _awake(self) -> Self:
+        return self.confirmed().exclude(paused_until__gt=Now())
+
     def behind(self, terms: Terms) -> Self:
         """Confirmed, and under older terms than these, or under none."""
         older = Q(agreed_to__isnull=True) | Q(agreed_to__lt=terms.pk)
         return self.confirmed().filter(older, mailing_list__publication=terms.publication_id)
-
-    def _suppressed(self) -> Exists:
-        return Exists(self._suppressions())
-
-    def _suppressions(self) -> "models.QuerySet[Suppression]":
-        # Whoever refused a stranger's sign-up keeps what they had confirmed before.
-        refused_later = Q(reason=Suppression.Reason.NOT_ME, created_at__gt=OuterRef("confirmed_at"))
-        return (
-            Suppression.objects.in_force()
-            .exclude(refused_later)
-            .filter(
-                Q(scope=Suppression.Scope.EVERYTHING)
-                | Q(mailing_list=OuterRef("mailing_list"))
-                | Q(publication=OuterRef("mailing_list__publication")),
-                key=OuterRef("subscriber__suppression_key"),
-            )
-        )
 
     def between(self, subscriber_id: int, mailing_list_id: int) -> Self:
         """The periods of one reader on one list, the latest last."""
@@ -281,21 +267,27 @@ class Subscription(models.Model):
         consents and asks for the welcome. `letter` is the one that is answered, where it is known.
         """
         with transaction.atomic():
-            # Of two clicks at once the second comes in here when the first is done.
             subscriber = Subscriber.objects.locked(self.subscriber_id)
             waiting = Subscription.objects.to_answer().filter(subscriber=subscriber)
             mine = waiting.filter(Q(pk=self.pk) | Q(mailing_list__slug__in=list(shown)))
-            periods = list(mine.select_related("mailing_list", "agreed_to").order_by("id"))
+            related = mine.select_related("mailing_list", "agreed_to").order_by("id")
+            # Locked, so that whoever leaves one of them at this moment is seen.
+            periods = list(related.select_for_update(of=("self",)))
             if self not in periods:
                 return False
-            mine.filter(confirmed_at__isnull=True).update(confirmed_at=Now())
-            for again in periods:
-                if again.confirmed_at:
-                    again._agree(Consent.objects.last_terms(again))
+            for period in periods:
+                period._begin()
             self._write_confirmed(periods, evidence, letter)
             Letter.objects.answered(subscriber, Letter.Kind.CONFIRM)
             Letter.objects.ask(Letter.Kind.WELCOME, subscriber, self)
         return True
+
+    def _begin(self) -> None:
+        """Or go on, as mail bounced, under the terms of the form that is answered."""
+        if self.confirmed_at:
+            self._agree(Consent.objects.last_terms(self))
+        else:
+            Subscription.objects.filter(pk=self.pk).update(confirmed_at=Now())
 
     def _write_confirmed(
         self, periods: "list[Subscription]", evidence: Evidence, letter: Letter | None = None

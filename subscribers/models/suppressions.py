@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -38,6 +38,21 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             | Q(mailing_list__in=lists)
             | Q(publication__in=[one.publication_id for one in lists]),
             key__in=address.suppression_keys(),
+        )
+
+    def of_a_period(self) -> Self:
+        """What keeps mail away from a subscription: to be asked inside a query of those."""
+        # Whoever refused a stranger's sign-up keeps what they had confirmed before.
+        refused_later = Q(reason=Suppression.Reason.NOT_ME, created_at__gt=OuterRef("confirmed_at"))
+        return (
+            self.in_force()
+            .exclude(refused_later)
+            .filter(
+                Q(scope=Suppression.Scope.EVERYTHING)
+                | Q(mailing_list=OuterRef("mailing_list"))
+                | Q(publication=OuterRef("mailing_list__publication")),
+                key=OuterRef("subscriber__suppression_key"),
+            )
         )
 
     def forbids_letters(self, asked_at: datetime) -> Self:

@@ -4,7 +4,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 import redis
@@ -147,6 +147,33 @@ def test_confirming_leaving_and_refusing_at_once_do_not_block_each_other(form, w
 
     assert answers == [200] * len(paths)
     assert Consent.objects.filter(action="withdrawn", subscription=second).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_click_that_waited_for_somebody_leaving_confirms_nothing(form):
+    Client().post("/sign-up/", form())
+    SignUp.objects.let_in()
+    period, left, clicked = Subscription.objects.get(), Event(), Event()
+
+    def leave():
+        with transaction.atomic():
+            period.close(Subscription.EndReason.NOT_ME, BY_LINK)
+            left.set()
+            clicked.wait(10)
+            # The click has begun; so long it has to reach the row that we hold.
+            Event().wait(0.3)
+
+    def click():
+        left.wait(10)
+        clicked.set()
+        return Subscription.objects.get(pk=period.pk).confirm(BY_LINK)
+
+    _nothing, has_confirmed = at_once(lambda step: step(), [leave, click])
+
+    period.refresh_from_db()
+    assert not has_confirmed
+    assert period.confirmed_at is None
+    assert not Consent.objects.filter(action="confirmed").exists()
 
 
 @pytest.mark.django_db(transaction=True)
